@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs in .venv first.
+# An interpreter of your own: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check slow format clean
+
+demo: .venv
+	$(BIN)/python -m experiments quickstart --out runs/quickstart
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What a reader of the code relies on: style, types, and imports that only go downwards.
+check: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+slow: .venv
+	$(BIN)/python -m pytest -m slow
+
+format: .venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The directory is renamed into place only when complete, so that a broken set-up is not kept.
+.venv: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ssljax needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version); use: make PYTHON=python3.11 ..."; exit 2; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' || { rm -rf .venv; exit 1; }
+	touch .venv
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache
