@@ -1,0 +1,133 @@
+"""Ranks: laws, a NumPy twin, and the published numbers of one matrix under four definitions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from theory.errors import InputError
+from theory.ranks import (
+    alpha_req,
+    lidar,
+    lidar_of_covariances,
+    participation_ratio,
+    rankme,
+    singular_value_effective_rank,
+    threshold_rank,
+    variance_effective_rank,
+)
+
+spectra = arrays(np.float64, st.integers(1, 12), elements=st.floats(1e-6, 1e3))
+
+
+def entropy_rank(shares):
+    shares = shares[shares > 0]
+    return np.exp(-np.sum(shares * np.log(shares)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(values=spectra, scale=st.floats(1e-3, 1e3))
+def test_ranks_ignore_scale_and_are_ordered(values, scale):
+    by_singular_value = float(singular_value_effective_rank(values))
+    by_variance = float(variance_effective_rank(values**2))
+    participation = float(participation_ratio(values**2))
+    assert 1 - 1e-9 <= participation <= by_variance * (1 + 1e-12)
+    assert by_variance <= by_singular_value * (1 + 1e-12)
+    assert by_singular_value <= len(values) * (1 + 1e-12)
+    np.testing.assert_allclose(
+        float(singular_value_effective_rank(scale * values)), by_singular_value, rtol=1e-12
+    )
+    np.testing.assert_allclose(by_singular_value, entropy_rank(values / values.sum()), rtol=1e-12)
+
+
+def test_zero_directions_change_no_rank_and_no_gradient():
+    values = np.array([3.0, 2.0, 0.5])
+    padded = np.append(values, [0.0, 0.0])
+    for rank in (singular_value_effective_rank, variance_effective_rank, participation_ratio):
+        np.testing.assert_allclose(float(rank(padded)), float(rank(values)), rtol=1e-14)
+        gradient = jax.grad(rank)(jnp.asarray(padded))
+        np.testing.assert_allclose(
+            gradient[:3], jax.grad(rank)(jnp.asarray(values)), rtol=1e-12, atol=1e-14
+        )
+        assert np.all(np.isfinite(gradient))
+
+
+@pytest.fixture(scope="module")
+def power_law():
+    """The matrix on which peers disagree: power law i^-1/2, dimension 512, mean 3, 4096 rows."""
+    noise = np.random.RandomState(0).randn(4096, 512)
+    return noise * np.arange(1, 513) ** -0.5 + 3.0, noise
+
+
+def test_one_matrix_has_the_four_published_ranks(power_law):
+    matrix, _ = power_law
+    centered = np.linalg.svd(matrix - matrix.mean(0), compute_uv=False)
+    np.testing.assert_allclose(float(rankme(matrix)), 20.1, atol=0.07)
+    np.testing.assert_allclose(float(rankme(matrix, epsilon=1e-5)), 20.7, atol=0.07)
+    np.testing.assert_allclose(float(variance_effective_rank(centered**2)), 113.6, atol=0.2)
+    np.testing.assert_allclose(float(singular_value_effective_rank(centered)), 402.1, atol=0.2)
+
+
+def test_rankme_of_isotropic_noise_shows_the_effect_of_epsilon(power_law):
+    _, noise = power_law
+    np.testing.assert_allclose(float(rankme(noise)), 503.8, atol=0.1)
+    assert float(rankme(noise, epsilon=1e-5)) > 512
+
+
+def test_alpha_req_recovers_a_power_law_and_depends_on_its_range():
+    values = np.arange(1.0, 65.0) ** -1.2
+    np.testing.assert_allclose(float(alpha_req(values, first=3, last=40)), 1.2, rtol=1e-12)
+    bent = np.where(np.arange(1, 65) < 10, values, values * (np.arange(1, 65) / 10.0) ** -1.0)
+    assert float(alpha_req(bent, first=12, last=60)) > 2.1
+    twin = np.polyfit(np.log(np.arange(4, 31)), np.log(bent[3:30]), 1)[0]
+    np.testing.assert_allclose(float(alpha_req(bent, first=4, last=30)), -twin, rtol=1e-10)
+    with pytest.raises(InputError, match="1 <= first < last <= 64"):
+        alpha_req(values, first=10, last=65)
+
+
+def test_lidar_is_its_definition_with_images_as_classes():
+    rng = np.random.default_rng(1)
+    views = rng.standard_normal((40, 1, 6)) * np.array([3, 2, 1, 1, 0.5, 0.2])
+    views = views + rng.standard_normal((40, 5, 6)) @ rng.standard_normal((6, 6)) * 0.3
+    means = views.mean(1)
+    between = np.cov(means.T)
+    within = np.mean([np.cov(v.T) for v in views], axis=0) + 1e-4 * np.eye(6)
+    eigenvalues, vectors = np.linalg.eigh(within)
+    whitener = vectors @ np.diag(eigenvalues**-0.5) @ vectors.T
+    values = np.linalg.eigvalsh(whitener @ between @ whitener)
+    expected = entropy_rank(values / values.sum() + 1e-8)
+    np.testing.assert_allclose(float(lidar(views)), expected, rtol=1e-10)
+    squared = entropy_rank(values**2 / np.sum(values**2) + 1e-8)
+    assert abs(float(lidar(views)) - squared) > 0.1
+
+
+def test_lidar_ignores_any_invertible_change_of_features_when_delta_is_zero():
+    rng = np.random.default_rng(2)
+    first, second = rng.standard_normal((2, 5, 5))
+    between, within = first @ first.T, second @ second.T
+    change = rng.standard_normal((5, 5))
+    np.testing.assert_allclose(
+        float(
+            lidar_of_covariances(change @ between @ change.T, change @ within @ change.T, delta=0.0)
+        ),
+        float(lidar_of_covariances(between, within, delta=0.0)),
+        rtol=1e-8,
+    )
+
+
+def test_threshold_rank_counts_against_the_largest_value():
+    values = np.array([0.05, 10.0, 0.2, 1e-9])
+    assert int(threshold_rank(values, 1e-2)) == 2
+    assert int(threshold_rank(values, 1e-3)) == 3
+
+
+def test_ranks_compile_batch_and_refuse_float32():
+    values = np.random.default_rng(3).uniform(0.1, 1.0, (4, 7))
+    batched = jax.jit(jax.vmap(singular_value_effective_rank))(values)
+    np.testing.assert_allclose(batched, [singular_value_effective_rank(v) for v in values])
+    assert jax.jit(jax.vmap(rankme))(np.ones((2, 3, 2))).dtype == np.float64
+    with pytest.raises(InputError, match="float32"):
+        variance_effective_rank(values[0].astype(np.float32))
