@@ -1,0 +1,52 @@
+"""The spectral contrastive loss and its estimators."""
+
+import jax.numpy as jnp
+
+from ssljax.arrays import Array, Float
+from ssljax.losses.embeddings import at_least_float32, check_views, inner_products
+
+
+def spectral_contrastive(
+    first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    r"""Unbiased estimator of the spectral contrastive loss from a batch of positive pairs.
+
+    .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+
+              + \frac{1}{n(n-1)} \sum_{i\neq j} (z_i\cdot z_j^+)^2.
+
+    For a linear map with F = WᵀW its expectation is -2 tr(F M) + tr(F Σ F Σ), whatever the
+    batch size, if images are drawn independently (with replacement). Keeping i = j would add a
+    bias of order 1/n. Exchanging the views gives the same number. The mean over i != j runs
+    over the global batch.
+
+    Args:
+      first: Embeddings of one view of n images, not normalized.
+      second: Embeddings of the other view, row i from the same image.
+
+    Returns:
+      The loss, computed in float32 (float64 for float64 embeddings).
+
+    Raises:
+      UsageError: If the shapes differ or there are fewer than two pairs.
+
+    Accuracy:
+      Rounding only. For n <= 2 dim the squares are summed with the diagonal left out. For
+      larger n the sum is tr(C C⁺) minus the diagonal, C and C⁺ the dim x dim second moments:
+      then the diagonal is at most about dim / n of the total and the difference loses nothing,
+      at a cost that grows with n instead of n².
+
+    Source:
+      HaoChen et al., *Provable Guarantees for Self-Supervised Deep Learning with Spectral
+      Contrastive Loss*, NeurIPS 2021, for the loss; the unbiased estimator is derived.
+    """
+    check_views(first, second, least=2)
+    first, second = at_least_float32(first), at_least_float32(second)
+    count, dim = first.shape
+    positive = jnp.sum(first * second, axis=1)
+    if count <= 2 * dim:
+        products = inner_products(first, second)
+        apart = jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0.0, products) ** 2)
+    else:
+        moments = inner_products(first.T, first.T), inner_products(second.T, second.T)
+        apart = jnp.sum(moments[0] * moments[1]) - jnp.sum(positive**2)
+    return -2 * jnp.mean(positive) + apart / (count * (count - 1))

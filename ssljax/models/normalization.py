@@ -1,0 +1,150 @@
+"""Normalization layers: one way to ask for batch, group or no normalization, and centering."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ssljax.arrays import Array, Float
+from ssljax.errors import UsageError
+
+Norm = Literal["batch", "group", "none"]
+
+ONES = nnx.initializers.ones_init()
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Batch normalization with two-pass variance and statistics in at least float32.
+
+    Under ``jax.jit`` the statistics are those of the global batch; under ``jax.pmap`` they are
+    averaged over ``axis_name``, or kept per device where that is None. Momentum .9. The
+    variance is the mean squared distance from the mean, never a difference of large numbers.
+    bfloat16 inputs are normalized in float32 and given back as bfloat16.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        rngs: nnx.Rngs,
+        axis_name: str | None = None,
+        param_dtype=jnp.float32,
+        scale_init=ONES,
+    ):
+        super().__init__(
+            num_features,
+            momentum=0.9,
+            use_fast_variance=False,
+            axis_name=axis_name,
+            param_dtype=param_dtype,
+            scale_init=scale_init,
+            rngs=rngs,
+        )
+        # Flax keeps running statistics in float32; in a float64 model their type would change
+        # at the first update, and the step would be compiled twice.
+        dtype = jnp.promote_types(param_dtype, jnp.float32)
+        self.mean = nnx.BatchStat(jnp.zeros(num_features, dtype))
+        self.var = nnx.BatchStat(jnp.ones(num_features, dtype))
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        return super().__call__(x, use_running_average=not train).astype(x.dtype)
+
+
+class GroupNorm(nnx.GroupNorm):
+    """Group normalization: at most 32 groups, at least two channels in each."""
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        rngs: nnx.Rngs,
+        axis_name: str | None = None,
+        param_dtype=jnp.float32,
+        scale_init=ONES,
+    ):
+        most = max(1, min(32, num_features // 2))
+        groups = max(g for g in range(1, most + 1) if num_features % g == 0)
+        super().__init__(
+            num_features,
+            num_groups=groups,
+            epsilon=1e-5,
+            use_fast_variance=False,
+            param_dtype=param_dtype,
+            scale_init=scale_init,
+            rngs=rngs,
+        )
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        return super().__call__(x).astype(x.dtype)
+
+
+class NoNorm(nnx.Module):
+    """Leaves its input alone."""
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        return x
+
+
+def make_norm(
+    norm: Norm,
+    num_features: int,
+    *,
+    rngs: nnx.Rngs,
+    axis_name: str | None = None,
+    param_dtype=jnp.float32,
+    scale_init=ONES,
+) -> nnx.Module:
+    """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``."""
+    if norm == "none":
+        return NoNorm()
+    if norm not in ("batch", "group"):
+        raise UsageError(f"norm {norm!r} given; use batch, group or none")
+    layer = BatchNorm if norm == "batch" else GroupNorm
+    return layer(
+        num_features,
+        rngs=rngs,
+        axis_name=axis_name,
+        param_dtype=param_dtype,
+        scale_init=scale_init,
+    )
+
+
+class FeatureCentering(nnx.Module):
+    """Subtracts a mean and multiplies by a fixed factor; the variances stay as they are.
+
+    The mean is the batch's in training and the running one (momentum .9) in evaluation.
+    Unlike batch normalization it leaves the ratios of the feature's variances to the theory.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        centering: bool,
+        factor: float,
+        axis_name: str | None = None,
+        param_dtype=jnp.float32,
+    ):
+        self.factor = factor
+        self.axis_name = axis_name
+        self.centering = centering
+        if centering:
+            dtype = jnp.promote_types(param_dtype, jnp.float32)
+            self.mean = nnx.BatchStat(jnp.zeros(num_features, dtype))
+
+    def __call__(self, x: Float[Array, "batch features"], *, train: bool):
+        """The centered, scaled features."""
+        if self.centering:
+            mean = self.mean[...]
+            if train:
+                mean = jnp.mean(x, axis=0, dtype=jnp.promote_types(x.dtype, jnp.float32))
+                if self.axis_name is not None:
+                    mean = jax.lax.pmean(mean, self.axis_name)
+                running = 0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean)
+                self.mean[...] = running.astype(self.mean[...].dtype)
+            x = x - mean[None, :].astype(x.dtype)
+        return x if self.factor == 1.0 else self.factor * x
