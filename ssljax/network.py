@@ -19,7 +19,7 @@ Tree = dict[str, Any]
 
 
 class EncoderBuilder(Protocol):
-    """Builds an encoder: a module with `feature_dim` and `image_shape` whose call names its layers."""
+    """Builds an encoder: it knows its `image_shape` and `feature_dim`; a call names its layers."""
 
     def __call__(self, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
         """The encoder, its parameters drawn from ``rngs``."""

@@ -103,16 +103,21 @@ class _Stage(nnx.Module):
     def __call__(self, x, *, train, remat):
         for i in range(1, self.num_blocks + 1):
             block = getattr(self, f"block{i}")
-            x = (
-                nnx.remat(partial(_call_block, train=train))(block, x)
-                if remat
-                else block(x, train=train)
-            )
+            x = _recomputed(block, x, train) if remat else block(x, train=train)
         return x
 
 
-def _call_block(block, x, *, train):
-    return block(x, train=train)
+def _recomputed(block, x, train):
+    graph, state = nnx.split(block)
+
+    @jax.checkpoint
+    def output(state, x):
+        copy = nnx.merge(graph, state)
+        return copy(x, train=train), nnx.state(copy, nnx.BatchStat)
+
+    y, statistics = output(state, x)
+    nnx.update(block, statistics)
+    return y
 
 
 class ResNet(nnx.Module):
