@@ -57,7 +57,7 @@ def read_split(
             builder = tfds.builder(name, data_dir=data_dir)
             if not builder.is_prepared():
                 _prepare(builder, name, data_dir)
-            source = builder.as_data_source(split)
+            source = tfds.data_source(name, split=split, data_dir=data_dir, download=False)
         except NotImplementedError as error:
             raise UsageError(
                 f"{name} in {data_dir or 'the TFDS directory'} is prepared in a format without "
