@@ -38,7 +38,8 @@ def spectral_loss_of_weight(weight, covariance, cross_covariance):
 def balanced_layers(gram, depth):
     """Square layers W_1..W_L, balanced, with (W_L…W_1)ᵀ(W_L…W_1) = gram; from the SVD."""
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    singular = np.sqrt(np.maximum(values, 0.0)) ** (1 / depth)
+    values = np.where(values > 1e-12 * values[-1], values, 0.0)
+    singular = np.sqrt(values) ** (1 / depth)
     first = np.diag(singular) @ vectors.T
     return [first] + [np.diag(singular)] * (depth - 1)
 
@@ -53,3 +54,18 @@ def random_moments(rng, dim, rank=None):
     alignments = np.linspace(0.95, 0.1, rank)
     cross_covariance = root @ (rotation * alignments) @ rotation.T @ root
     return covariance, (cross_covariance + cross_covariance.T) / 2
+
+
+def moments_of_views(views):
+    """Means of x xᵀ over views and of x x⁺ᵀ over all ordered pairs of different views."""
+    images, count, dim = views.shape
+    covariance, cross_covariance = np.zeros((dim, dim)), np.zeros((dim, dim))
+    for image in range(images):
+        for first in range(count):
+            for second in range(count):
+                outer = np.outer(views[image, first], views[image, second])
+                if first == second:
+                    covariance += outer / (images * count)
+                else:
+                    cross_covariance += outer / (images * count * (count - 1))
+    return covariance, cross_covariance

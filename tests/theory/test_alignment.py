@@ -9,7 +9,7 @@ import scipy.linalg
 from tests import reference
 from theory.alignment import alignment, psd_power, symmetric_eigenvalues
 from theory.errors import InputError
-from theory.layers import geometric_mean
+from theory.layer_laws import geometric_mean
 
 
 @pytest.fixture
@@ -110,8 +110,9 @@ def test_functions_compile_once_and_map_over_batches(moments):
     covariance, cross_covariance = map(jnp.asarray, moments)
     compiled = jax.jit(alignment)
     compiled(covariance, cross_covariance)
+    doubled = 2.0 * covariance
     with jax.no_tracing():
-        compiled(2.0 * covariance, cross_covariance)
+        compiled(doubled, cross_covariance)
     batch = jax.vmap(alignment)(
         jnp.stack([covariance, 2.0 * covariance]), jnp.stack([cross_covariance] * 2)
     )

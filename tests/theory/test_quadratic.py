@@ -7,6 +7,8 @@ import pytest
 import scipy.optimize
 
 from tests import reference
+from theory.errors import InputError
+from theory.low_rank import low_rank_optimum
 from theory.quadratic import (
     QuadraticLoss,
     quadratic_gradient,
@@ -166,7 +168,24 @@ def test_optimum_compiles_once_and_maps_over_batches(moments):
     loss = spectral_loss(*map(jnp.asarray, moments))
     compiled = jax.jit(lambda loss: quadratic_optimum(loss, rank=4))
     compiled(loss)
+    doubled = QuadraticLoss(2.0 * loss.quadratic, loss.linear)
     with jax.no_tracing():
-        compiled(QuadraticLoss(2.0 * loss.quadratic, loss.linear))
+        compiled(doubled)
     batch = jax.vmap(quadratic_optimum)(jax.tree.map(lambda x: jnp.stack([x, x]), loss))
     np.testing.assert_allclose(batch.gram[1], quadratic_optimum(loss).gram, atol=1e-12)
+
+
+def test_low_rank_optimum_equals_the_dense_one(moments):
+    loss = spectral_loss(*moments)
+    dense = quadratic_optimum(loss, rank=3)
+    thin = low_rank_optimum(loss, 3)
+    np.testing.assert_allclose(thin.factor.T @ thin.factor, dense.gram, atol=1e-12)
+    assert abs(thin.loss - dense.loss) < 1e-13
+    assert thin.active == int(dense.active)
+
+
+def test_low_rank_optimum_refuses_what_it_cannot_solve(moments):
+    with pytest.raises(InputError, match="singular"):
+        low_rank_optimum(spectral_loss(np.diag([1.0, 0.0]), np.zeros((2, 2))), 1)
+    with pytest.raises(InputError, match="rank is 9"):
+        low_rank_optimum(spectral_loss(*moments), 9)
