@@ -7,7 +7,7 @@ cannot lose its statistics: they are returned or they do not exist.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
@@ -18,16 +18,18 @@ from ssljax.errors import UsageError
 Tree = dict[str, Any]
 
 
+@runtime_checkable
 class EncoderBuilder(Protocol):
-    """Builds an encoder: it knows its `image_shape` and `feature_dim`; a call names its layers."""
+    """Builds an encoder: a module with `image_shape`, `feature_dim` and the names `layers`."""
 
     def __call__(self, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
         """The encoder, its parameters drawn from ``rngs``."""
         ...
 
 
+@runtime_checkable
 class HeadBuilder(Protocol):
-    """Builds a projection head (or a predictor) on features of a given width."""
+    """Builds a head or predictor: a module with `embedding_dim` and `depth`."""
 
     def __call__(self, dim: int, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
         """The head for inputs of width ``dim``, its parameters drawn from ``rngs``."""
@@ -104,7 +106,11 @@ def make_network(
 
     abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     graph, _, _ = nnx.split(abstract, nnx.Param, ...)
-    image_shape = abstract.encoder.image_shape
+    encoder, head = abstract.encoder, abstract.head
+    image_shape = encoder.image_shape
+    names = ("input", *encoder.layers, "feature")
+    names += (*(f"head{i}" for i in range(1, head.depth + 1)), "embedding")
+    names += ("predictor",) * abstract.has_predictor
 
     def init(key: PRNGKeyArray) -> tuple[Tree, Tree]:
         _, params, statistics = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
@@ -115,18 +121,6 @@ def make_network(
         outputs = model(images, train=train)
         return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
-    def layer_names() -> list[str]:
-        names = []
-
-        def trace(params, statistics, images):
-            names.extend(forward(params, statistics, images, train=False)[0])
-
-        images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
-        jax.eval_shape(trace, *jax.eval_shape(init, jax.random.key(0)), images)
-        return names
-
-    names = layer_names()
-
     def apply(
         params: Tree,
         statistics: Tree,
@@ -135,16 +129,18 @@ def make_network(
         train: bool,
         layers: tuple[str, ...] = (),
     ) -> tuple[dict[str, Array], Tree]:
-        unknown = [name for name in layers if name not in names]
-        if unknown:
-            raise UsageError(f"no layer {unknown[0]!r} in this network; it has {', '.join(names)}")
         if images.shape[1:] != image_shape:
             raise UsageError(
                 f"images of shape {images.shape[1:]} given to a network for {image_shape}; "
                 "build the network with the shape of the data"
             )
         outputs, new_statistics = forward(params, statistics, images, train)
+        unknown = [name for name in layers if name not in outputs]
+        if unknown:
+            raise UsageError(
+                f"no layer {unknown[0]!r} in this network; it has {', '.join(outputs)}"
+            )
         wanted = {"embedding": outputs["embedding"]} | {name: outputs[name] for name in layers}
         return wanted, new_statistics if train else statistics
 
-    return Network(init, apply, tuple(name for name in names if not name.endswith("/map")))
+    return Network(init, apply, names)

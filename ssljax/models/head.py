@@ -14,9 +14,8 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
-from ssljax.models.linear import Initialization, LinearChain
+from ssljax.models.linear import LinearChain
 from ssljax.models.mlp import Perceptron
-from ssljax.models.normalization import Norm
 
 
 class NoHead(nnx.Module):
@@ -24,6 +23,7 @@ class NoHead(nnx.Module):
 
     def __init__(self, dim: int, *, rngs: nnx.Rngs, axis_name: str | None = None):
         self.embedding_dim = dim
+        self.depth = 0
 
     def __call__(self, feature: Float[Array, "batch dim"], *, train: bool) -> list[Array]:
         """No layers."""
@@ -48,7 +48,7 @@ class LinearHead(LinearChain):
         dim: int,
         *,
         widths: Sequence[int],
-        init: Initialization | Sequence[Float[Array, "out in"]] = "balanced",
+        init: str | Sequence[Float[Array, "out in"]] = "balanced",
         scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
@@ -73,10 +73,10 @@ class MLPHead(Perceptron):
     Args:
       dim: Feature width.
       widths: Hidden widths, then the embedding width.
-      norm: Normalization after each hidden layer (and the last one where ``last_norm``).
+      norm: stralization after each hidden layer (and the last one where ``last_norm``).
       activation: Applied to hidden layers only.
       bias: Whether hidden layers have a bias; a norm takes its place.
-      last_norm: Normalize the embedding too (SimCLR's and VICReg's expanders differ here).
+      last_norm: stralize the embedding too (SimCLR's and VICReg's expanders differ here).
       last_bias: Whether the last layer has a bias.
       rngs: Random streams of NNX.
       axis_name: Axis of ``jax.pmap`` over which batch statistics are averaged.
@@ -89,7 +89,7 @@ class MLPHead(Perceptron):
         dim: int,
         *,
         widths: Sequence[int],
-        norm: Norm = "none",
+        norm: str = "none",
         activation: Callable[[Array], Array] = jax.nn.relu,
         bias: bool = True,
         last_norm: bool = False,
@@ -158,6 +158,7 @@ class ReweightingHead(nnx.Module):
                 f"the factors underflow beyond width {widest}; use a smaller kappa or width"
             )
         self.embedding_dim = dim
+        self.depth = 1
         self.kappa = kappa
         self.param_dtype = param_dtype
 

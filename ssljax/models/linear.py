@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,12 @@ from flax import nnx
 from ssljax.arrays import Array, Float, PRNGKeyArray
 from ssljax.errors import UsageError
 
-Initialization = Literal["balanced", "gaussian", "identity"]
-
 
 def linear_weights(
     key: PRNGKeyArray,
     dims: Sequence[int],
     *,
-    init: Initialization = "balanced",
+    init: str = "balanced",
     scale: float = 1.0,
     dtype=jnp.float32,
 ) -> tuple[Float[Array, "out in"], ...]:
@@ -100,7 +97,7 @@ class LinearChain(nnx.Module):
         self,
         dims: Sequence[int],
         *,
-        init: Initialization | Sequence[Float[Array, "out in"]],
+        init: str | Sequence[Float[Array, "out in"]],
         scale: float,
         rngs: nnx.Rngs,
         param_dtype=jnp.float32,
@@ -148,7 +145,7 @@ class LinearEncoder(LinearChain):
         image_shape: tuple[int, int, int],
         *,
         widths: Sequence[int],
-        init: Initialization | Sequence[Float[Array, "out in"]] = "balanced",
+        init: str | Sequence[Float[Array, "out in"]] = "balanced",
         scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
@@ -158,6 +155,7 @@ class LinearEncoder(LinearChain):
         super().__init__(dims, init=init, scale=scale, rngs=rngs, param_dtype=param_dtype)
         self.image_shape = image_shape
         self.feature_dim = dims[-1]
+        self.layers = tuple(f"stage{i}" for i in range(1, self.depth))
         self.param_dtype = param_dtype
 
     def __call__(

@@ -9,7 +9,7 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
-from ssljax.models.normalization import FeatureCentering, Norm, make_norm
+from ssljax.models.normalization import FeatureCentering, make_norm
 
 HE_FAN_IN = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 LECUN = nnx.initializers.variance_scaling(1.0, "fan_in", "normal")
@@ -29,7 +29,7 @@ class Perceptron(nnx.Module):
         self,
         dims: Sequence[int],
         *,
-        norm: Norm,
+        norm: str,
         activation: Callable[[Array], Array],
         bias: bool,
         last_norm: bool,
@@ -48,7 +48,7 @@ class Perceptron(nnx.Module):
         self.dtype = param_dtype if dtype is None else dtype
         for i in range(1, self.depth + 1):
             last = i == self.depth
-            kind: Norm = norm if not last or last_norm else "none"
+            kind = norm if not last or last_norm else "none"
             activated = not last or last_activation
             layer = nnx.Linear(
                 dims[i - 1],
@@ -83,7 +83,7 @@ class MLPEncoder(nnx.Module):
     Args:
       image_shape: (height, width, channels).
       widths: Hidden widths, then the feature width.
-      norm: Normalization of the hidden layers.
+      norm: stralization of the hidden layers.
       activation: Applied to hidden layers.
       feature_activation: Apply the activation to the feature as well.
       feature_centering: Subtract the batch mean of the feature (running mean in evaluation).
@@ -99,7 +99,7 @@ class MLPEncoder(nnx.Module):
         image_shape: tuple[int, int, int],
         *,
         widths: Sequence[int],
-        norm: Norm = "none",
+        norm: str = "none",
         activation: Callable[[Array], Array] = jax.nn.relu,
         feature_activation: bool = False,
         feature_centering: bool = False,
@@ -111,7 +111,7 @@ class MLPEncoder(nnx.Module):
     ):
         if not widths:
             raise UsageError("an MLP encoder without widths given; name at least the feature width")
-        self.layers = Perceptron(
+        self.perceptron = Perceptron(
             (math.prod(image_shape), *widths),
             norm=norm,
             activation=activation,
@@ -126,6 +126,7 @@ class MLPEncoder(nnx.Module):
         )
         self.image_shape = image_shape
         self.feature_dim = widths[-1]
+        self.layers = tuple(f"stage{i}" for i in range(1, len(widths)))
         self.centering = FeatureCentering(
             widths[-1],
             centering=feature_centering,
@@ -138,7 +139,7 @@ class MLPEncoder(nnx.Module):
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch _"]]:
         """Outputs of the layers by name."""
-        *hidden, last = self.layers(images.reshape(images.shape[0], -1), train=train)
+        *hidden, last = self.perceptron(images.reshape(images.shape[0], -1), train=train)
         named = {f"stage{i}": layer for i, layer in enumerate(hidden, start=1)}
         last = last.astype(jnp.promote_types(last.dtype, jnp.float32))
         return named | {"feature": self.centering(last, train=train)}

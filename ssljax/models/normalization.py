@@ -1,15 +1,11 @@
 """Normalization layers: one way to ask for batch, group or no normalization, and centering."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
-
-Norm = Literal["batch", "group", "none"]
 
 ONES = nnx.initializers.ones_init()
 
@@ -90,7 +86,7 @@ class NoNorm(nnx.Module):
 
 
 def make_norm(
-    norm: Norm,
+    norm: str,
     num_features: int,
     *,
     rngs: nnx.Rngs,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +9,18 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
-from ssljax.models.normalization import FeatureCentering, Norm, make_norm
-
-Block = Literal["basic", "bottleneck"]
-Stem = Literal["cifar", "imagenet"]
+from ssljax.models.normalization import FeatureCentering, make_norm
 
 HE_FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def resnet_stages(depth: int) -> tuple[tuple[int, ...], Block]:
+def resnet_stages(depth: int) -> tuple[tuple[int, ...], str]:
     """Blocks in each stage, and their kind, of ResNet-18, 34, 50, 101 and 152.
 
     The small networks for CIFAR follow the rule 6n + 2: three stages of n basic blocks, to be
     built with ``width=16``.
     """
-    named: dict[int, tuple[tuple[int, ...], Block]] = {
+    named: dict[int, tuple[tuple[int, ...], str]] = {
         18: ((2, 2, 2, 2), "basic"),
         34: ((3, 4, 6, 3), "basic"),
         50: ((3, 4, 6, 3), "bottleneck"),
@@ -151,10 +147,10 @@ class ResNet(nnx.Module):
         image_shape: tuple[int, int, int],
         *,
         stage_sizes: Sequence[int] = (2, 2, 2, 2),
-        block: Block = "basic",
+        block: str = "basic",
         width: int = 64,
-        stem: Stem = "cifar",
-        norm: Norm = "batch",
+        stem: str = "cifar",
+        norm: str = "batch",
         zero_residual: bool = False,
         feature_centering: bool = False,
         feature_scale: float = 1.0,
@@ -204,6 +200,7 @@ class ResNet(nnx.Module):
             channels = stage.outputs
         self.image_shape = image_shape
         self.feature_dim = channels
+        self.layers = ("stem", *(f"stage{i}" for i in range(1, len(stage_sizes) + 1)))
         self.centering = FeatureCentering(
             channels,
             centering=feature_centering,
