@@ -1,0 +1,193 @@
+"""Devices: the only file that knows how many there are, and how one step is spread over them.
+
+The step is written once, for the global batch. Under `jax.jit` over a mesh with automatic axes the
+compiler inserts every collective, so batch statistics and negatives are global by construction.
+`jax.pmap` compiles the same step for one device's share of the batch: embeddings are gathered
+before the loss and gradients averaged after differentiation (averaging the loss *inside* the
+differentiated function gives a wrong gradient there, silently).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ssljax.arrays import Array, PyTree
+from ssljax.errors import UsageError
+
+BATCH_AXIS = "batch"
+
+Step = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
+
+
+class Placement(NamedTuple):
+    """What a step does with arrays when several devices share the batch.
+
+    Attributes:
+      shard: Global batch to the part (or the view) that this program works on.
+      gather: Local outputs to those of the global batch.
+      average: Mean over devices of a tree of gradients and losses.
+      axis_name: Axis that batch statistics are averaged over; none where arrays are global.
+    """
+
+    shard: Callable[[Any], Any] = lambda batch: batch
+    gather: Callable[[Any], Any] = lambda outputs: outputs
+    average: Callable[[Any], Any] = lambda tree: tree
+    axis_name: str | None = None
+
+
+GLOBAL = Placement()
+"""Arrays are global: one device, or a compiler that sees to the rest."""
+
+
+def make_mesh(num_devices: int = 0) -> Mesh:
+    """A one-dimensional mesh over the first devices, 0 for all of them.
+
+    Raises:
+      UsageError: More devices are asked for than there are.
+    """
+    devices = jax.devices()
+    if num_devices > len(devices):
+        raise UsageError(
+            f"{num_devices} devices were asked for, {len(devices)} are there: give --devices"
+            f" {len(devices)} or less, or 0 for all"
+        )
+    chosen = np.array(devices[: num_devices or len(devices)])
+    return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def check_batch_size(batch_size: int, num_devices: int) -> None:
+    """Refuse a batch that does not divide over the devices, naming the nearest that do.
+
+    Raises:
+      UsageError: The batch does not divide.
+    """
+    if batch_size % num_devices:
+        below = batch_size // num_devices * num_devices
+        nearest = f"{below + num_devices}" if below == 0 else f"{below} or {below + num_devices}"
+        raise UsageError(
+            f"batch-size {batch_size} does not divide over {num_devices} devices: use {nearest}, or"
+            " fewer --devices"
+        )
+
+
+class Parallel(NamedTuple):
+    """One way to spread a step over the devices of a mesh.
+
+    Attributes:
+      mesh: The devices.
+      mode: ``jit`` or ``pmap``.
+      placement: Goes into the step.
+    """
+
+    mesh: Mesh
+    mode: Literal["jit", "pmap"]
+    placement: Placement
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """The whole array on every device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    def place_state(self, state: PyTree) -> PyTree:
+        """A copy of a state, on every device; under pmap with a leading axis of devices."""
+        if self.mode == "jit":
+            return jax.device_put(jax.tree.map(_copy, state), self.replicated)
+        stacked = NamedSharding(self.mesh, PartitionSpec(BATCH_AXIS))
+        repeat = jax.jit(
+            lambda tree: jax.tree.map(
+                lambda leaf: jax.numpy.broadcast_to(leaf, (self.mesh.size, *leaf.shape)), tree
+            ),
+            out_shardings=stacked,
+        )
+        return repeat(jax.device_put(state, self.replicated))
+
+    def single_state(self, state: PyTree) -> PyTree:
+        """The inverse of `place_state`: the state once, without the axis of devices."""
+        if self.mode == "jit":
+            return state
+        first = jax.jit(
+            lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), out_shardings=self.replicated
+        )
+        return first(state)
+
+    def place_constant(self, array: Any) -> Array:
+        """An array that every device reads whole, such as the data set or the strength."""
+        return jax.device_put(array, self.replicated)
+
+
+def _copy(leaf: Any) -> Any:
+    """A new buffer: a placed state is donated to the step, which must not empty the original."""
+    return jax.numpy.copy(leaf)
+
+
+def make_parallel(mesh: Mesh, mode: Literal["jit", "pmap"], batch_size: int) -> Parallel:
+    """How the batch is spread over the mesh.
+
+    Raises:
+      UsageError: The batch does not divide over the devices.
+    """
+    check_batch_size(batch_size, mesh.size)
+    if mode == "jit":
+        sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+        return Parallel(
+            mesh,
+            mode,
+            Placement(shard=lambda batch: jax.lax.with_sharding_constraint(batch, sharding)),
+        )
+    local = batch_size // mesh.size
+    return Parallel(
+        mesh,
+        mode,
+        Placement(
+            shard=lambda batch: jax.lax.dynamic_slice_in_dim(
+                batch, jax.lax.axis_index(BATCH_AXIS) * local, local
+            ),
+            gather=lambda outputs: jax.lax.all_gather(outputs, BATCH_AXIS, tiled=True),
+            average=lambda tree: jax.lax.pmean(tree, BATCH_AXIS),
+            axis_name=BATCH_AXIS,
+        ),
+    )
+
+
+def repeated(step: Step, num_steps: int) -> Step:
+    """``num_steps`` steps as one function; metrics are stacked along a leading axis."""
+    if num_steps == 1:
+        # No loop: XLA runs convolutions inside a loop on CPU without its fast kernels.
+        def once(state: Any, images: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+            state, metrics = step(state, images, strength)
+            return state, {name: value[None] for name, value in metrics.items()}
+
+        return once
+
+    def many(state: Any, images: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+        return jax.lax.scan(
+            lambda carry, _: step(carry, images, strength), state, None, length=num_steps
+        )
+
+    return many
+
+
+def compiled(step: Step, parallel: Parallel) -> Step:
+    """The step compiled for the mesh; the state passed in is given up (donated).
+
+    Args:
+      step: ``(state, images, strength) -> (state, metrics)``, built with ``parallel.placement``.
+      parallel: Mesh and mode. The state comes from `Parallel.place_state`, images and strength
+        from `Parallel.place_constant`.
+
+    Returns:
+      The same function; it traces once and copies nothing from the host.
+    """
+    if parallel.mode == "jit":
+        return jax.jit(step, donate_argnums=0)
+    return jax.pmap(
+        step,
+        axis_name=BATCH_AXIS,
+        in_axes=(0, None, None),
+        out_axes=(0, None),
+        devices=list(parallel.mesh.devices.flat),
+        donate_argnums=0,
+    )

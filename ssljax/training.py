@@ -1,0 +1,212 @@
+"""Training in memory: no files, no progress, one compilation for many seeds and strengths."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssljax.arrays import Array, Float, Int
+from ssljax.build import (
+    build_loss,
+    build_network,
+    build_optimizer,
+    build_schedule,
+    float_type,
+    steps_per_call,
+)
+from ssljax.config import Config
+from ssljax.datasets import Dataset
+from ssljax.errors import UsageError
+from ssljax.input_normalization import (
+    InputNormalization,
+    measured_normalization,
+    normalized_network,
+)
+from ssljax.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
+from ssljax.network import Network
+from ssljax.observers import Observer
+from ssljax.state import TrainState, make_state
+from ssljax.step import make_step
+
+
+class Training(NamedTuple):
+    """A configuration turned into functions; nothing runs before `init` and `run` are called.
+
+    Attributes:
+      network: ``init`` and ``apply`` for global arrays, to evaluate with.
+      init: ``init(seed) -> state``, the state at step 0, placed on the devices.
+      make_state: The same, pure: the seed may be traced and nothing is placed.
+      run: ``run(state, strength, num_steps) -> (state, metrics)``; the state passed in is given
+        up. Metrics are arrays of leading axis ``num_steps``, still on the device.
+      sweep: ``sweep(seeds, strengths, num_steps) -> (states, metrics)``: runs from step 0, one
+        for each seed and strength, mapped over and compiled as one program; every leaf has a
+        leading axis of runs, metrics are ``(runs, num_steps)``.
+      advance: ``advance(state, strength, num_steps) -> (state, metrics)`` in one compiled call;
+        ``strength`` comes from `place`. `run` is made of it.
+      single_state: The state without the axis of devices that pmap adds.
+      place_state: Its inverse: a state read from disk, onto the devices (a copy).
+      place: A constant on every device.
+      learning_rates: Learning rate of every step, shape (num_steps,); its sum is the time of
+        gradient flow.
+      steps_per_call: Steps that `run` compiles into one call.
+      dtype: Floating-point type of views, parameters and the strength.
+      parallel: Mesh and mode.
+    """
+
+    network: Network
+    init: Callable[[int], TrainState]
+    make_state: Callable[[Any], TrainState]
+    run: Callable[[TrainState, float, int], tuple[TrainState, dict[str, Array]]]
+    sweep: Callable[..., tuple[TrainState, dict[str, Array]]]
+    advance: Callable[[TrainState, Array, int], tuple[TrainState, dict[str, Array]]]
+    single_state: Callable[[TrainState], TrainState]
+    place_state: Callable[[TrainState], TrainState]
+    place: Callable[[Any], Array]
+    learning_rates: Float[np.ndarray, " num_steps"]
+    steps_per_call: int
+    dtype: Any
+    parallel: Parallel
+
+
+def make_training(
+    config: Config,
+    dataset: Dataset,
+    *,
+    observers: tuple[Observer, ...] = (),
+    normalization: InputNormalization | None = None,
+) -> Training:
+    """Everything needed to train on a data set, compiled on first use.
+
+    Args:
+      config: What to train. Its seed and strength are defaults of the command line only: here
+        both are arguments of the functions returned.
+      dataset: Images to train on; they stay on the devices as uint8.
+      observers: Compiled into the step.
+      normalization: Mean image and factor, measured from the data by default.
+
+    Returns:
+      The functions.
+
+    Raises:
+      UsageError: The batch does not divide over the devices or exceeds the data set, or a part of
+        the network cannot be built.
+    """
+    parallel = make_parallel(make_mesh(config.devices), config.parallel, config.batch_size)
+    if config.batch_size > len(dataset.images):
+        raise UsageError(
+            f"batch-size {config.batch_size} exceeds the {len(dataset.images)} images of"
+            f" {dataset.name}: use at most {len(dataset.images)}"
+        )
+    dtype = float_type(config)
+    image_shape = dataset.images.shape[1:]
+    if normalization is None:
+        normalization = input_normalization(config, dataset)
+
+    def network_on(axis_name: str | None) -> Network:
+        network = build_network(config, image_shape, axis_name)
+        return normalized_network(network, normalization) if is_normalized(config) else network
+
+    network = network_on(None)
+    optimizer = build_optimizer(config)
+    step = make_step(
+        network_on(parallel.placement.axis_name),
+        build_loss(config),
+        optimizer,
+        config.policy,
+        config.batch_size,
+        config.sampling,
+        dataset.pixel_scale,
+        observers=observers,
+        placement=parallel.placement,
+        dtype=dtype,
+    )
+    images = parallel.place_constant(dataset.images)
+    calls: dict[int, Any] = {}
+    call_length = steps_per_call(config)
+
+    def init(seed: int) -> TrainState:
+        return parallel.place_state(jax.jit(make)(jnp.asarray(seed)))
+
+    def make(seed: Array) -> TrainState:
+        return make_state(network, optimizer, seed, observers)
+
+    def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
+        if num_steps not in calls:
+            calls[num_steps] = compiled(repeated(step, num_steps), parallel)
+        return calls[num_steps](state, images, strength)
+
+    def run(state: TrainState, strength: float, num_steps: int) -> Any:
+        placed = parallel.place_constant(np.asarray(strength, dtype))
+        pieces = []
+        for length in call_lengths(num_steps, call_length):
+            state, metrics = advance(state, placed, length)
+            pieces.append(metrics)
+        return state, {name: jnp.concatenate([m[name] for m in pieces]) for name in pieces[0]}
+
+    sweeps: dict[int, Any] = {}
+
+    def sweep(
+        seeds: Int[np.ndarray, " runs"], strengths: Float[np.ndarray, " runs"], num_steps: int
+    ) -> Any:
+        if parallel.mode == "pmap":
+            raise UsageError("a sweep maps over runs, with pmap it cannot: use --parallel jit")
+        if num_steps not in sweeps:
+
+            def one(seed: Array, strength: Array, stored: Array) -> Any:
+                return repeated(step, num_steps)(make(seed), stored, strength)
+
+            sweeps[num_steps] = jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
+        return sweeps[num_steps](
+            parallel.place_constant(np.asarray(seeds)),
+            parallel.place_constant(np.asarray(strengths, dtype)),
+            images,
+        )
+
+    return Training(
+        network=network,
+        init=init,
+        make_state=make,
+        run=run,
+        sweep=sweep,
+        advance=advance,
+        single_state=parallel.single_state,
+        place_state=parallel.place_state,
+        place=parallel.place_constant,
+        learning_rates=_learning_rates(config),
+        steps_per_call=call_length,
+        dtype=dtype,
+        parallel=parallel,
+    )
+
+
+def call_lengths(num_steps: int, length: int) -> tuple[int, ...]:
+    """How a number of steps is divided into calls: full ones, then single steps.
+
+    The remainder is not a shorter loop, which would be compiled anew for every remainder.
+    """
+    full, rest = divmod(num_steps, length)
+    return (length,) * full + (1,) * rest
+
+
+def is_normalized(config: Config) -> bool:
+    """Whether the network subtracts a mean image or rescales its input."""
+    return config.mean_image != "none" or config.input_scale != 1.0
+
+
+def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
+    """The mean image and factor a configuration asks for."""
+    return measured_normalization(
+        dataset,
+        config.policy,
+        config.strength,
+        mean=config.mean_image,
+        scale=config.input_scale,
+    )
+
+
+def _learning_rates(config: Config) -> np.ndarray:
+    schedule = build_schedule(config)
+    steps = jnp.arange(config.num_steps)
+    return np.asarray(jax.jit(jax.vmap(lambda step: jnp.asarray(schedule(step))))(steps))
