@@ -9,7 +9,6 @@ cannot lose its statistics: they are returned or they do not exist.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
 from flax import nnx
 
 from ssljax.arrays import Array, PRNGKeyArray

@@ -10,6 +10,7 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float, PRNGKeyArray
 from ssljax.errors import UsageError
+from ssljax.models.initialization import random_frame, standard_normal
 
 
 def linear_weights(
@@ -60,7 +61,7 @@ def linear_weights(
     pairs = list(zip(dims[1:], dims[:-1]))
     if init == "gaussian":
         return tuple(
-            jax.random.normal(k, pair, dtype) * (scale / math.sqrt(pair[1]))
+            standard_normal(k, pair, dtype) * (scale / math.sqrt(pair[1]))
             for k, pair in zip(keys, pairs)
         )
     if init == "identity":
@@ -68,7 +69,7 @@ def linear_weights(
     if init != "balanced":
         raise UsageError(f"initialization {init!r} given; use balanced, gaussian or identity")
     rank = min(dims)
-    frames = [jax.random.orthogonal(k, dim, dtype=dtype)[:, :rank] for k, dim in zip(keys, dims)]
+    frames = [random_frame(k, dim, rank, dtype) for k, dim in zip(keys, dims)]
     return tuple(
         math.sqrt(scale) * jnp.matmul(after, before.T, precision="highest")
         for before, after in pairwise(frames)

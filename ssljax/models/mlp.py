@@ -9,10 +9,11 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
+from ssljax.models.initialization import scaled_normal
 from ssljax.models.normalization import FeatureCentering, make_norm
 
-HE_FAN_IN = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
-LECUN = nnx.initializers.variance_scaling(1.0, "fan_in", "normal")
+HE = scaled_normal(2.0)
+LECUN = scaled_normal(1.0)
 
 
 class Perceptron(nnx.Module):
@@ -54,7 +55,7 @@ class Perceptron(nnx.Module):
                 dims[i - 1],
                 dims[i],
                 use_bias=(last_bias if last else bias) and kind == "none",
-                kernel_init=HE_FAN_IN if activated else LECUN,
+                kernel_init=HE if activated else LECUN,
                 rngs=rngs,
                 dtype=self.dtype,
                 param_dtype=param_dtype,

@@ -9,9 +9,10 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
+from ssljax.models.initialization import scaled_normal
 from ssljax.models.normalization import FeatureCentering, make_norm
 
-HE_FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+HE_FAN_OUT = scaled_normal(2.0, by_fan_out=True)
 
 
 def resnet_stages(depth: int) -> tuple[tuple[int, ...], str]:
