@@ -55,7 +55,7 @@ def view_features(
     views: int,
     layers: tuple[str, ...],
     batch_size: int = 256,
-) -> dict[str, Float[np.ndarray, "images views width"]]:
+) -> dict[str, Float[np.ndarray, "images views dim"]]:
     """Outputs of named layers for several views of each image, in evaluation mode.
 
     Args:
@@ -72,7 +72,7 @@ def view_features(
       batch_size: Images at a time.
 
     Returns:
-      For each layer an array (images, views, width) on the host.
+      For each layer an array (images, views, dim) on the host.
 
     Raises:
       UsageError: There are no images or no views.

@@ -1,5 +1,7 @@
 """Settling: the steps are the ones written down, the path is the one described."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ def _problem(seed=0, images=12, views=4, widths=(5, 4, 3)):
     features = rng.normal(size=(images, views, widths[0])).astype(np.float32)
     weights = tuple(
         (rng.normal(size=(after, before)) / np.sqrt(before)).astype(np.float32)
-        for before, after in zip(widths, widths[1:])
+        for before, after in itertools.pairwise(widths)
     )
     return features, weights
 
