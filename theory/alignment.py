@@ -118,8 +118,12 @@ def psd_power(
       True
     """
     require_float64(matrix=matrix)
-    symmetric = 0.5 * (matrix + matrix.T)
-    return _range_power(symmetric, jnp.asarray(exponent, float), jnp.asarray(tolerance, float))
+    return _symmetric_power(matrix, jnp.asarray(exponent, float), jnp.asarray(tolerance, float))
+
+
+@jax.jit
+def _symmetric_power(matrix, exponent, tolerance):
+    return _range_power(0.5 * (matrix + matrix.T), exponent, tolerance)
 
 
 def alignment(
@@ -160,6 +164,11 @@ def alignment(
       [1.0, 0.5]
     """
     require_float64(covariance=covariance, cross_covariance=cross_covariance)
+    return _alignment(covariance, cross_covariance, range_tolerance)
+
+
+@jax.jit
+def _alignment(covariance, cross_covariance, range_tolerance):
     frame = whitening_frame(covariance, range_tolerance)
     values, vectors, inside = framed_eigenpairs(frame, cross_covariance)
     return Alignment(

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from theory.alignment import psd_power, symmetric_eigenvalues
@@ -73,8 +74,14 @@ def layer_grams(gram: Matrix, depth: int) -> Grams:
       [0.25, 0.0625]
     """
     require_depth(depth)
-    exponents = jnp.arange(1, depth + 1) / depth
-    return jax.vmap(fractional_gram, in_axes=(None, 0))(gram, exponents)
+    require_float64(gram=gram)
+    exponents = np.arange(1, depth + 1) / depth
+    return _grams_at(gram, exponents)
+
+
+@jax.jit
+def _grams_at(gram, fractions):
+    return jax.vmap(fractional_gram, in_axes=(None, 0))(gram, fractions)
 
 
 def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"], ...]:
@@ -119,7 +126,10 @@ def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"
 def weight_spectra(grams: Grams) -> Layers:
     """Weight spectra ``(depth, dim)``: eigenvalues of each layer Gram, descending."""
     require_float64(grams=grams)
-    return jax.vmap(symmetric_eigenvalues)(grams)
+    return _spectra(grams)
+
+
+_spectra = jax.jit(jax.vmap(symmetric_eigenvalues))
 
 
 def layer_spectra(covariance: Matrix, grams: Grams) -> Layers:
@@ -154,6 +164,11 @@ def layer_spectra(covariance: Matrix, grams: Grams) -> Layers:
        [1.  0.5]]
     """
     require_float64(covariance=covariance, grams=grams)
+    return _layer_spectra(covariance, grams)
+
+
+@jax.jit
+def _layer_spectra(covariance, grams):
     root = psd_power(covariance, 0.5, tolerance=0.0)
     outputs = jax.vmap(lambda gram: symmetric_eigenvalues(root @ gram @ root))(grams)
     return jnp.concatenate([symmetric_eigenvalues(covariance)[None, :], outputs])

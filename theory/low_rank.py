@@ -51,6 +51,11 @@ def factor_modes(factor: Factor) -> FactorModes:
       [9.0, 1e-18]
     """
     require_float64(factor=factor)
+    return _modes(factor)
+
+
+@jax.jit
+def _modes(factor):
     _, singular, right = jnp.linalg.svd(factor, full_matrices=False)
     rounding = max(factor.shape) * float(jnp.finfo(singular.dtype).eps) * jnp.max(singular)
     return FactorModes(jnp.where(singular > rounding, singular, 0.0) ** 2, right.T)
@@ -89,7 +94,12 @@ def low_rank_layer_spectra(
     """
     require_float64(covariance=covariance, factor=factor)
     require_depth(depth)
-    values, vectors = factor_modes(factor)
+    return _spectra_at(covariance, factor, np.arange(1, depth + 1) / depth)
+
+
+@jax.jit
+def _spectra_at(covariance, factor, fractions):
+    values, vectors = _modes(factor)
     inner = vectors.T @ covariance @ vectors
 
     def spectrum(fraction):
@@ -97,7 +107,7 @@ def low_rank_layer_spectra(
         roots = jnp.where(alive, jnp.where(alive, values, 1.0) ** (0.5 * fraction), 0.0)
         return symmetric_eigenvalues(roots[:, None] * inner * roots[None, :])
 
-    return jax.vmap(spectrum)(jnp.arange(1, depth + 1) / depth)
+    return jax.vmap(spectrum)(fractions)
 
 
 class LowRankOptimum(NamedTuple):

@@ -1,5 +1,6 @@
 """The arrays that `python -m theory solve` and `flow` write, from moments to every layer."""
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -9,12 +10,12 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from theory.alignment import symmetric_eigenvalues
 from theory.arrays import Arr, Factor, Matrix, Times, Vector
 from theory.errors import InputError
-from theory.flow import check_chain, factor_layer_grams, network_flow, quadratic_flow
-from theory.layers import layer_spectra, weight_spectra
+from theory.flow import factor_layer_grams, network_flow, quadratic_flow
+from theory.layers import layer_spectra, require_depth, weight_spectra
 from theory.low_rank import factor_modes, low_rank_layer_spectra, low_rank_optimum
+from theory.network import check_chain
 from theory.quadratic import QuadraticLoss, quadratic_optimum, quadratic_value
 
 # Above this many features d × d Grams of every layer are not formed unless asked for.
@@ -82,6 +83,7 @@ def solution(
       ([[0.5, 0.0], [0.25, 0.0]], 1)
     """
     dim = covariance.shape[0]
+    require_depth(depth)
     if weight_decay > 0:
         from theory.decay import decayed_optimum  # noqa: PLC0415
 
@@ -92,18 +94,15 @@ def solution(
         optimum = quadratic_optimum(loss, rank=rank, range_tolerance=range_tolerance)
     factor = jnp.asarray(optimum.factor)
     modes = factor_modes(factor)
-    fractions = jnp.arange(1, depth + 1) / depth
-    alive = modes.values > 0
-    powers = jnp.where(alive, modes.values, 1.0)[None, :] ** fractions[:, None]
-    values = jnp.where(alive[None, :], powers, 0.0)
-    outputs = low_rank_layer_spectra(covariance, factor, depth)
-    padding = jnp.zeros((depth, dim - outputs.shape[1]))
-    spectra = [symmetric_eigenvalues(covariance)[None, :], jnp.hstack([outputs, padding])]
-    penalty = 0.5 * weight_decay * depth * float(jnp.sum(values[0]))
+    values = np.asarray(modes.values)[None, :] ** (np.arange(1, depth + 1) / depth)[:, None]
+    outputs = np.asarray(low_rank_layer_spectra(covariance, factor, depth))
+    padding = np.zeros((depth, dim - outputs.shape[1]))
+    data = np.linalg.eigvalsh(covariance)[None, ::-1]
+    penalty = 0.5 * weight_decay * depth * float(np.sum(values[0]))
     return Solution(
         values=values,
         vectors=modes.vectors,
-        layer_spectrum=jnp.concatenate(spectra),
+        layer_spectrum=np.concatenate([data, np.hstack([outputs, padding])]),
         loss=float(_factored_value(loss, factor)) + penalty,
         active=int(optimum.active),
     )
@@ -116,6 +115,7 @@ def _leading_optimum(loss: QuadraticLoss, rank: int, range_tolerance: float):
     return quadratic_optimum(loss, rank=rank, range_tolerance=range_tolerance)
 
 
+@jax.jit
 def _factored_value(loss: QuadraticLoss, factor: Factor) -> Arr:
     """Loss at FᵀF without forming it."""
     inner = factor @ loss.quadratic @ factor.T
@@ -189,22 +189,31 @@ def flow_arrays(
     check_chain(layers)
     if all(_balanced(lower, upper) for lower, upper in itertools.pairwise(layers)):
         path = quadratic_flow(loss, layers[0], depth, times, weight_decay=weight_decay)
-        grams = jax.vmap(lambda factor: factor_layer_grams(factor, depth))(path)
+        grams = _path_grams(path, depth)
         norms = depth * jnp.sum(path**2, axis=(1, 2))
     else:
         value = Partial(_map_value, loss)
         paths = network_flow(value, layers, times, weight_decay=weight_decay)
-        grams = jax.vmap(_product_grams)(paths)
+        grams = _network_grams(paths)
         norms = sum(jnp.sum(path**2, axis=(1, 2)) for path in paths)
-    values = jax.vmap(lambda gram: quadratic_value(loss, gram))(grams[:, -1])
+    readings = _readings(loss, covariance, grams)
     arrays = {
         "times": times,
         "gram": grams,
-        "spectrum": jax.vmap(weight_spectra)(grams),
-        "layer_spectrum": jax.vmap(lambda each: layer_spectra(covariance, each))(grams),
-        "loss": values + 0.5 * weight_decay * norms,
+        "spectrum": readings[0],
+        "layer_spectrum": readings[1],
+        "loss": readings[2] + 0.5 * weight_decay * norms,
     }
     return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+@jax.jit
+def _readings(loss: QuadraticLoss, covariance: Matrix, grams: Arr) -> tuple[Arr, Arr, Arr]:
+    return (
+        jax.vmap(weight_spectra)(grams),
+        jax.vmap(lambda each: layer_spectra(covariance, each))(grams),
+        jax.vmap(lambda gram: quadratic_value(loss, gram))(grams[:, -1]),
+    )
 
 
 def _balanced(lower: Float[Arr, "width in"], upper: Float[Arr, "out width"]) -> bool:
@@ -217,9 +226,17 @@ def _map_value(loss: QuadraticLoss, end_to_end: Float[Arr, "out dim"]) -> Arr:
     return quadratic_value(loss, end_to_end.T @ end_to_end)
 
 
+@functools.partial(jax.jit, static_argnames=("depth",))
+def _path_grams(path: Arr, depth: int) -> Arr:
+    return jax.vmap(lambda factor: factor_layer_grams(factor, depth))(path)
+
+
 def _product_grams(layers: tuple[Float[Arr, "out in"], ...]) -> Float[Arr, "depth dim dim"]:
     product, grams = layers[0], [layers[0].T @ layers[0]]
     for layer in layers[1:]:
         product = layer @ product
         grams.append(product.T @ product)
     return jnp.stack(grams)
+
+
+_network_grams = jax.jit(jax.vmap(_product_grams))

@@ -1,5 +1,6 @@
 """Losses quadratic in the Gram WᵀW, and their minimum in closed form."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -98,7 +99,12 @@ def quadratic_optimum(
     """
     require_float64(quadratic=loss.quadratic, linear=loss.linear)
     dim = loss.quadratic.shape[0]
-    limit = dim if rank is None else min(rank, dim)
+    return _optimum(loss, range_tolerance, limit=dim if rank is None else min(rank, dim))
+
+
+@functools.partial(jax.jit, static_argnames=("limit",))
+def _optimum(loss: QuadraticLoss, range_tolerance, *, limit: int) -> Optimum:
+    dim = loss.quadratic.shape[0]
     frame = whitening_frame(loss.quadratic, range_tolerance)
     values, vectors, inside = framed_eigenpairs(frame, loss.linear)
     columns = frame.columns @ vectors[:, :limit]
