@@ -10,6 +10,7 @@ from theory.arrays import Arr, Matrix, Scalar, Vector, require_float64
 from theory.errors import InputError
 
 Views = Float[Arr, "images views dim"]
+EmbeddingViews = Float[Arr, "images views out"]
 
 
 class OrbitCovariances(NamedTuple):
@@ -170,6 +171,57 @@ def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar
     Both defects at one strength: R crosses 1 from above as the strength of training grows.
     """
     return jnp.asarray(embedding_defect) / jnp.asarray(feature_defect)
+
+
+def orbit_compression(features: Views, embeddings: EmbeddingViews) -> Scalar:
+    """Scale-free orbit compression I(feature) / I(embedding) = 1 / R from views of both.
+
+    Raw orbit spreads in two spaces of different scale cannot be compared: a head fed features of
+    another norm than in training shrinks everything, signal included, and ratios of 20 to 4000
+    seen that way were 1.5 without scale. Feed the head what it was trained on.
+
+    Args:
+      features: Views before the head, (images, views, dim).
+      embeddings: The same views after it.
+
+    Returns:
+      The ratio, shape (); above 1 the head removes augmentation. 1 for an orthogonal head.
+
+    Raises:
+      InputError: Fewer than two images or two views.
+
+    Accuracy:
+      As `view_invariance_defect`.
+
+    Source:
+      Derived.
+
+    Example:
+      A head that only scales compresses nothing:
+
+      >>> import jax, numpy as np
+      >>> views = np.random.default_rng(0).standard_normal((20, 3, 4))
+      >>> with jax.enable_x64(True):
+      ...     print(round(float(orbit_compression(views, 1e-3 * views)), 9))
+      1.0
+    """
+    return view_invariance_defect(features) / view_invariance_defect(embeddings)
+
+
+def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
+    """Mean cosine between views of one image at the embedding, minus that at the feature.
+
+    Scale-free like `orbit_compression`, but uncentered: a common mean raises both cosines.
+    """
+    require_float64(features=features, embeddings=embeddings)
+
+    def mean_cosine(views):
+        unit = views / jnp.linalg.norm(views, axis=-1, keepdims=True)
+        num_views = views.shape[1]
+        sums = jnp.sum(jnp.sum(unit, axis=1) ** 2, axis=-1)
+        return jnp.mean(sums - num_views) / (num_views * (num_views - 1))
+
+    return mean_cosine(jnp.asarray(embeddings)) - mean_cosine(jnp.asarray(features))
 
 
 def augmentation_fractions(

@@ -181,7 +181,11 @@ def shuffled_pairs_null(
       [0.05 0.05]
     """
     require_float64(covariance=covariance, mean=mean)
-    shared = 0.0 if mean is None else (1.0 - noise_floor) * jnp.outer(mean, mean)
+    shared = (
+        0.0
+        if mean is None
+        else (1.0 - noise_floor) * jnp.outer(jnp.asarray(mean), jnp.asarray(mean))
+    )
     return noise_floor * jnp.asarray(covariance) + shared
 
 

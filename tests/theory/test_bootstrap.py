@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theory.bootstrap import bootstrap_interval
+from theory.bootstrap import bootstrap_interval, conditional_bootstrap_interval
 from theory.comparison import log_gains, regression_slope
 from theory.layers import layer_grams
 
@@ -28,3 +28,13 @@ def test_bootstrap_over_modes_excludes_the_wrong_depth():
         jax.random.key(1), gains.T, lambda rows: regression_slope(rows[:, 1], rows[:, 0])
     )
     assert 1 / 3 < float(interval.low) < 0.5 < float(interval.high) < 1.0
+
+
+def test_conditional_interval_ignores_the_spread_between_groups():
+    rng = np.random.default_rng(8)
+    rows = 5.0 * rng.standard_normal((3, 1)) + rng.standard_normal((3, 100))
+    within = conditional_bootstrap_interval(jax.random.key(2), rows, jnp.mean)
+    width = float(within.high - within.low)
+    expected = 2 * 1.96 * np.sqrt(np.mean(rows.var(axis=1)) / 300)
+    np.testing.assert_allclose(width, expected, rtol=0.15)
+    assert float(within.low) < rows.mean() < float(within.high)
