@@ -6,9 +6,10 @@ as pages about handlers. Saves are therefore forced and their answer checked, re
 step after the other, newest first, and each failure is one line.
 """
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,6 @@ class Checkpoints:
     def __init__(self, workdir: Path, keep: int):
         self._workdir = workdir
         self._keep = keep
-        logging.getLogger("absl").setLevel(logging.ERROR)
         self._saver: Any = None
 
     def saved_steps(self) -> tuple[int, ...]:
@@ -124,10 +124,22 @@ def abstract(state: PyTree, sharding: Any) -> PyTree:
 
 
 def _load(path: Path, abstract_state: PyTree) -> PyTree:
-    _check_same_tree(path, abstract_state)
-    return _readable(
-        lambda: ocp.load(str(path.absolute()), abstract_state, checkpointable_name="state")
-    )
+    name = str(path.absolute())
+    with _quiet():
+        _check_same_tree(name, abstract_state)
+        return _readable(lambda: ocp.load(name, abstract_state, checkpointable_name="state"))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax reports every failure to read twice, in pages; ours are one line."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_same_tree(name: str, abstract_state: PyTree) -> None:

@@ -91,6 +91,7 @@ def _add_train(commands: Any, config: Config) -> None:
     train = commands.add_parser(
         "train",
         help="train a preset, or resume it",
+        usage="python -m ssljax train PRESET [--workdir DIR] [--any.field value]",
         description=(
             "Train a preset in a run folder. The same command resumes an interrupted run.\n"
             "Presets: " + ", ".join(PRESETS)

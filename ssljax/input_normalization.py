@@ -63,8 +63,8 @@ def measured_normalization(
     """
     shape = dataset.images.shape[1:]
     dim = int(np.prod(shape))
-    pixels = dataset.pixel_scale * np.mean(dataset.images, axis=0, dtype=np.float64)
-    image_mean = np.zeros(shape) if mean == "none" else pixels
+    pixels = np.asarray(np.mean(dataset.images, axis=0, dtype=np.float64))
+    image_mean = np.zeros(shape) if mean == "none" else dataset.pixel_scale * pixels
     if mean != "views" and scale > 0:
         return InputNormalization(
             jnp.asarray(image_mean, jnp.float32), jnp.asarray(scale, jnp.float32)
@@ -76,7 +76,7 @@ def measured_normalization(
         )
     view_mean, second = _view_moments(dataset, policy, strength, with_covariance=scale == 0)
     if mean == "views":
-        image_mean = view_mean.reshape(shape)
+        image_mean = np.reshape(view_mean, shape)
     if scale == 0:
         center = image_mean.reshape(-1)
         covariance = (

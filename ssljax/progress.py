@@ -115,14 +115,18 @@ def counted(
             with bar:
                 yield lambda done, total: bar.update(task, completed=done, total=total)
             return
-    start = shown = time.monotonic()
+    first: tuple[float, int] | None = None
+    shown = time.monotonic()
 
     def report(done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal first, shown
         now = time.monotonic()
-        if now - shown > _COUNT_SECONDS:
+        if first is None:  # the first call compiled; the ETA leaves it out
+            first = now, done
+        elif now - shown > _COUNT_SECONDS:
             shown = now
-            notice(f"{name}: {done}/{total}, {(now - start) * (total - done) / done:.0f} s left")
+            left = (now - first[0]) * (total - done) / (done - first[1])
+            notice(f"{name}: {done}/{total}, {left:.0f} s left")
 
     yield report
 

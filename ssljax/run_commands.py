@@ -84,6 +84,7 @@ def _add_moments(commands: Any) -> None:
     moments = commands.add_parser(
         "moments",
         help="second moments of a data set's augmented views",
+        usage="python -m ssljax moments DATASET --out MOMENTS.npz [options]",
         description="Second moments of a data set's augmented views: what theory predicts from.",
         epilog=(
             "examples:\n"

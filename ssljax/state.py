@@ -56,5 +56,7 @@ def make_state(
         statistics=statistics,
         optimizer_state=optimizer.init(params),
         key=run_key,
-        observer_states=tuple(observer.initial_state for observer in observers),
+        observer_states=tuple(
+            jax.tree.map(jnp.asarray, observer.initial_state) for observer in observers
+        ),
     )
