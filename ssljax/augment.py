@@ -71,7 +71,7 @@ _NUM_DRAWS = 20
 
 
 def random_changes(
-    keys: PRNGKeyArray, policy: Policy, strength: float | int | Float[Array, ""]
+    keys: Array, policy: Policy, strength: float | int | Float[Array, ""]
 ) -> Changes:
     """The changes that a policy draws for each key.
 
@@ -130,9 +130,11 @@ def changed_images(
 
     Geometry first. Output pixel p (centered on the image) reads the source at
 
-        center + exp(log_scale) diag(exp(-log_aspect/2), exp(log_aspect/2)) R(rotation) p + shift
+        center + exp(log_scale) diag(exp(-log_aspect/2), exp(log_aspect/2)) R p + shift
 
-    after p has been flipped and mapped into the crop's rectangle. Then the color map (jitter,
+    in (row, column) order, after p has been flipped and mapped into the crop's rectangle;
+    ``R = [[cos, sin], [-sin, cos]]`` turns the picture counter-clockwise for a positive angle.
+    Then the color map (jitter,
     grayscale), then ``exp(log_contrast) x + brightness``.
 
     Args:
@@ -178,8 +180,8 @@ def _changed_geometry(images, changes, policy):
     rows, columns = rows[:, :, None], columns[:, None, :]
     return resample_dense(
         images,
-        scale_y[..., None] * (cosine * rows - sine * columns) + origin_y[..., None],
-        scale_x[..., None] * (sine * rows + cosine * columns) + origin_x[..., None],
+        scale_y[..., None] * (cosine * rows + sine * columns) + origin_y[..., None],
+        scale_x[..., None] * (cosine * columns - sine * rows) + origin_x[..., None],
     )
 
 
@@ -218,7 +220,7 @@ def _changed_color(images, changes, policy):
 
 
 def augment(
-    keys: PRNGKeyArray,
+    keys: Array,
     images: Float[Array, "batch height width channels"],
     policy: Policy,
     strength: float | int | Float[Array, ""],
@@ -240,7 +242,8 @@ def augment(
 
     Accuracy:
         Bilinear interpolation, zero padding, no clipping of values. Compiled calls agree bit for
-        bit however the batch is divided; an eager call may round differently.
+        bit however the batch is divided into parts of 2, 4, 8, ... images; one
+        image alone, an odd part or an eager call may differ by a rounding.
     """
     _require_threefry(keys)
     changed = changed_images(images, random_changes(keys, policy, strength), policy)

@@ -6,7 +6,6 @@ never written down but evaluated at the positions a step needs.
 """
 
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ def batch_indices(
     step: int | Int[Array, ""],
     num_examples: int,
     batch_size: int,
-    sampling: Literal["epoch", "replacement"],
+    sampling: str,
 ) -> Int[Array, " batch"]:
     """Indices of the examples of one step.
 

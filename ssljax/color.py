@@ -50,7 +50,7 @@ def hue_matrix(angle: Float[Array, " batch"]) -> Float[Array, "batch 3 3"]:
     axis = np.full((3,), 1 / math.sqrt(3), np.float32)
     along = jnp.asarray(np.outer(axis, axis))[None]
     across = jnp.eye(3)[None] - along
-    turned = jnp.asarray(np.cross(np.eye(3, dtype=np.float32), axis).T)[None]
+    turned = jnp.asarray(np.cross(axis, np.eye(3, dtype=np.float32)).T)[None]
     cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
     return along + cosine * across + sine * turned
 

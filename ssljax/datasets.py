@@ -113,11 +113,20 @@ def _arrays(name, split):
     path = Path(name.removeprefix(ARRAYS_PREFIX))
     needs = "wanted an .npz file with uint8 images (n, height, width[, channels]) and labels (n,)"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        # Opened here: np.load leaves a file open that turns out not to be its own.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise UsageError(f"no file {path}; {needs}") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"{path} cannot be read as an .npz file; {needs}") from error
     prefixes = {"train": ("",), "test": ("test_",), "all": ("", "test_")}[split]
     if split == "all" and "test_images" not in arrays:

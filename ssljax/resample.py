@@ -69,5 +69,6 @@ def resample_dense(
     row_weights = hat_weights(jnp.reshape(rows, (batch, -1)), height)
     column_weights = hat_weights(jnp.reshape(columns, (batch, -1)), width)
     along_rows = jnp.einsum("bpk,bjkc->bpjc", column_weights, images, precision=_PRECISION)
-    samples = jnp.sum(along_rows * row_weights[..., None], axis=2)
+    # Added in a written-out order: a reduction would add in an order that depends on the batch.
+    samples = sum(along_rows[:, :, row] * row_weights[:, :, row, None] for row in range(height))
     return jnp.reshape(samples, (*shape, images.shape[-1]))

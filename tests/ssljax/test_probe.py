@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from ssljax.errors import UsageError
+from ssljax.probe import linear_probe, regression_probe, ridge_probe
+from tests.ssljax.test_neighbors import TEST, TEST_LABELS, TRAIN, TRAIN_LABELS
+
+DATA = (TRAIN, TRAIN_LABELS, TEST, TEST_LABELS)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("l2", [1e-3, 1e-1])
+def test_the_logistic_probe_equals_scikit_learn(standardize, l2):
+    from sklearn.linear_model import LogisticRegression
+
+    scale = np.array([1, 2, 0.5, 3, 1, 1], np.float32)
+    train, test = TRAIN * scale + 1, TEST * scale + 1
+    ours = linear_probe(
+        train, TRAIN_LABELS, test, TEST_LABELS, num_classes=4, l2=l2, standardize=standardize
+    )
+    deviation = train.std(axis=0) if standardize else np.ones(6)
+    theirs = LogisticRegression(C=1 / (l2 * len(train)), tol=1e-10, max_iter=10_000)
+    theirs.fit(train / deviation, TRAIN_LABELS)
+    np.testing.assert_allclose(
+        ours.weights * deviation[:, None], theirs.coef_.T, atol=1e-3 * np.abs(theirs.coef_).max()
+    )
+    differing = ours.predictions != theirs.predict(test / deviation)
+    assert differing.mean() < 0.005
+    assert ours.test_accuracy == np.mean(ours.predictions == TEST_LABELS)
+    assert ours.gradient_norm < 1e-5
+    assert 0 < ours.iterations < 200
+
+
+def test_the_probe_stops_at_the_minimum_of_the_stated_objective():
+    ours = linear_probe(*DATA, num_classes=4, l2=0.02, standardize=False)
+
+    def objective(weights, bias):
+        logits = TRAIN.astype(float) @ weights + bias
+        log_sum = np.log(np.exp(logits).sum(axis=1))
+        return np.mean(log_sum - logits[np.arange(300), TRAIN_LABELS]) + 0.01 * np.sum(weights**2)
+
+    at_minimum = objective(ours.weights, ours.bias)
+    np.testing.assert_allclose(ours.loss, at_minimum, rtol=1e-5)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        step = 0.05 * rng.normal(size=(6, 4))
+        assert objective(ours.weights + step, ours.bias) > at_minimum
+
+
+def test_sample_weights_count_like_repetitions():
+    repeats = np.random.default_rng(0).integers(1, 4, 300)
+    weighted = linear_probe(
+        *DATA, num_classes=4, standardize=False, sample_weights=repeats.astype(float)
+    )
+    repeated = linear_probe(
+        np.repeat(TRAIN, repeats, axis=0), np.repeat(TRAIN_LABELS, repeats), TEST, TEST_LABELS,
+        num_classes=4, standardize=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(weighted.weights, repeated.weights, atol=5e-3)
+
+
+def test_the_ridge_probe_equals_scikit_learn():
+    from sklearn.linear_model import Ridge
+
+    ours = ridge_probe(*DATA, num_classes=4, l2=0.03, standardize=False)
+    theirs = Ridge(alpha=0.03 * 300).fit(TRAIN.astype(float), np.eye(4)[TRAIN_LABELS])
+    np.testing.assert_allclose(ours.weights, theirs.coef_.T, atol=1e-6)
+    np.testing.assert_allclose(ours.bias, theirs.intercept_, atol=1e-6)
+    assert ours.test_accuracy > 0.5
+
+
+def test_the_regression_probe_recovers_linear_targets_and_nothing_from_noise():
+    rng = np.random.default_rng(3)
+    mixing, noise = rng.normal(size=(6, 2)), rng.normal(size=(700, 1))
+    targets = np.concatenate([TEST @ mixing + 3, noise], axis=1)
+    ours = regression_probe(TEST[:400], targets[:400], TEST[400:], targets[400:], l2=1e-8)
+    np.testing.assert_allclose(ours.r2[:2], 1, atol=1e-5)
+    assert abs(ours.r2[2]) < 0.1
+
+
+def test_a_constant_feature_changes_nothing():
+    def extended(x):
+        return np.concatenate([x, np.full((len(x), 1), 5, np.float32)], axis=1)
+
+    plain = linear_probe(*DATA, num_classes=4)
+    more = linear_probe(extended(TRAIN), TRAIN_LABELS, extended(TEST), TEST_LABELS, num_classes=4)
+    np.testing.assert_allclose(more.weights[:6], plain.weights, atol=1e-3)
+    np.testing.assert_array_equal(more.predictions, plain.predictions)
+
+
+def test_test_images_decide_nothing():
+    first = linear_probe(*DATA, num_classes=4)
+    second = linear_probe(TRAIN, TRAIN_LABELS, TEST[:10] * 7, TEST_LABELS[:10], num_classes=4)
+    np.testing.assert_array_equal(first.weights, second.weights)
+
+
+def test_bad_probe_input_is_refused():
+    with pytest.raises(UsageError, match="l2"):
+        linear_probe(*DATA, num_classes=4, l2=-1.0)
+    with pytest.raises(UsageError, match="wanted 0 to 2"):
+        linear_probe(*DATA, num_classes=3)
+    with pytest.raises(UsageError, match="NaN"):
+        ridge_probe(TRAIN * np.float32(np.nan), *DATA[1:], num_classes=4)
