@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from theory.invariance import augmentation_fractions
 from theory.lidar import lidar, lidar_of_covariances
 
 
@@ -36,4 +37,16 @@ def test_lidar_ignores_any_invertible_change_of_features_when_delta_is_zero():
         ),
         float(lidar_of_covariances(between, within, delta=0.0)),
         rtol=1e-8,
+    )
+
+
+def test_lidar_is_the_rank_of_the_inverse_augmentation_fractions():
+    rng = np.random.default_rng(3)
+    first, second = rng.standard_normal((2, 5, 5))
+    between, within = first @ first.T, second @ second.T
+    rho = np.asarray(augmentation_fractions(within, within + between).values)
+    np.testing.assert_allclose(
+        float(lidar_of_covariances(between, within, delta=0.0, epsilon=0.0)),
+        entropy_rank((1 - rho) / rho / np.sum((1 - rho) / rho)),
+        rtol=1e-9,
     )
