@@ -173,7 +173,9 @@ def _changed_geometry(images, changes, policy):
     origin_y = (changes.shift_y * height + (height - 1) / 2)[:, None]
     origin_x = (changes.shift_x * width + (width - 1) / 2)[:, None]
     if not policy.rotation:
-        return resample_separable(images, scale_y * rows + origin_y, scale_x * columns + origin_x)
+        return resample_separable(
+            images, scale_y * rows + origin_y, scale_x * columns + origin_x, policy.interpolation
+        )
 
     cosine = jnp.cos(changes.rotation)[:, None, None]
     sine = jnp.sin(changes.rotation)[:, None, None]
@@ -182,6 +184,7 @@ def _changed_geometry(images, changes, policy):
         images,
         scale_y[..., None] * (cosine * rows + sine * columns) + origin_y[..., None],
         scale_x[..., None] * (cosine * columns - sine * rows) + origin_x[..., None],
+        policy.interpolation,
     )
 
 
@@ -241,7 +244,7 @@ def augment(
         UsageError: for keys that are not threefry keys.
 
     Accuracy:
-        Bilinear interpolation, zero padding, no clipping of values. Compiled calls agree bit for
+        Zero padding, no clipping of values. Compiled calls agree bit for
         bit however the batch is divided into parts of 2, 4, 8, ... images; one
         image alone, an odd part or an eager call may differ by a rounding.
     """

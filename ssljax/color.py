@@ -38,7 +38,7 @@ class ColorMap(NamedTuple):
 def gray_weights(channels: int) -> np.ndarray:
     """Weights of the channels in the gray value: LUMA for three channels, else their mean."""
     weights = LUMA if channels == 3 else (1 / channels,) * channels
-    return np.array(weights, np.float32)
+    return np.array(weights)
 
 
 def hue_matrix(angle: Float[Array, " batch"]) -> Float[Array, "batch 3 3"]:
@@ -47,10 +47,10 @@ def hue_matrix(angle: Float[Array, " batch"]) -> Float[Array, "batch 3 3"]:
     An exact one-parameter group: angles add, gray stays gray and the channel mean is kept.
     The derivative at angle 0 exists for every color, gray included, unlike HSV's hue.
     """
-    axis = np.full((3,), 1 / math.sqrt(3), np.float32)
-    along = jnp.asarray(np.outer(axis, axis))[None]
-    across = jnp.eye(3)[None] - along
-    turned = jnp.asarray(np.cross(axis, np.eye(3, dtype=np.float32)).T)[None]
+    axis = np.full((3,), 1 / math.sqrt(3))
+    along = jnp.asarray(np.outer(axis, axis), angle.dtype)[None]
+    across = jnp.eye(3, dtype=angle.dtype)[None] - along
+    turned = jnp.asarray(np.cross(axis, np.eye(3)).T, angle.dtype)[None]
     cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
     return along + cosine * across + sine * turned
 

@@ -5,8 +5,10 @@ the strength, scales them all, so a whole family of policies is one axis of an e
 """
 
 import dataclasses
+from typing import get_args
 
 from ssljax.errors import UsageError
+from ssljax.resample import Interpolation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Policy:
     With strength s and u drawn uniformly from [-1, 1], independently per view and per change,
     the changes are, in this order:
 
-    Geometry, one bilinear resampling (see :mod:`ssljax.resample`). All but the crop read zero
+    Geometry, one resampling (see :mod:`ssljax.resample`). All but the crop read zero
     outside the image; the crop never reads outside its own rectangle.
 
     Attributes:
@@ -41,6 +43,7 @@ class Policy:
         brightness: plus ``brightness * s * u``.
         noise: plus Gaussian noise of standard deviation ``noise * s``, independent per pixel
             and channel.
+        interpolation: of the resampling, "bilinear" or "cubic" (a spline with exact derivatives).
     """
 
     rotation: float = 0.0
@@ -59,9 +62,17 @@ class Policy:
     log_contrast: float = 0.0
     brightness: float = 0.0
     noise: float = 0.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self):
+        if self.interpolation not in get_args(Interpolation):
+            raise UsageError(
+                f"policy field interpolation is {self.interpolation!r}; wanted 'bilinear' or "
+                "'cubic'"
+            )
         for field in dataclasses.fields(self):
+            if field.name == "interpolation":
+                continue
             value = getattr(self, field.name)
             if not 0 <= value < float("inf"):
                 raise UsageError(
