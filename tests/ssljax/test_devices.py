@@ -1,8 +1,10 @@
 """One device and eight give the same loss, gradients, parameters and batch statistics."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -38,21 +40,47 @@ def _dataset() -> Dataset:
     return Dataset(images, np.zeros(96, np.int32), 1 / 16, 1, "random")
 
 
-def _keep_gradients(params, gradients, outputs, state):
-    del params, outputs, state
-    return gradients, {}
+class _Run(NamedTuple):
+    """Two steps: the state and metrics after the first, and what was noticed on the way."""
+
+    state: Any
+    metrics: Any
+    traces: int
+    shapes: dict[str, tuple[int, ...]]
+    is_given_up: bool
 
 
-def _one_step(config: Config):
-    """State and metrics after one step, the state holding the gradient of that step."""
-    training = make_training(config, _dataset())
-    zeros = jax.eval_shape(training.make_state, 0).params
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), zeros)
+@functools.cache
+def _start():
+    """The state at step 0, which depends on neither loss nor devices."""
+    return make_training(_config("nt_xent", devices=1), _dataset()).init(3)
+
+
+@functools.cache
+def _run(loss: str, num_devices: int, mode: str) -> _Run:
+    traces, shapes = [], {}
+
+    def look(params, gradients, outputs, state):
+        del params, gradients
+        traces.append(1)
+        shapes.update({name: value.shape for name, value in outputs.items()})
+        return state, {}
+
     training = make_training(
-        config, _dataset(), observers=(Observer(_keep_gradients, initial_state=zeros),)
+        _config(loss, devices=num_devices, parallel=mode),
+        _dataset(),
+        observers=(Observer(look, layers=("feature",)),),
     )
-    state, metrics = training.run(training.init(3), config.strength, 1)
-    return jax.device_get(training.single_state(state)), jax.device_get(metrics)
+    start = training.place_state(_start()._replace(observer_states=((),)))
+    leaf = jax.tree.leaves(start.params)[0]
+    strength = training.place(np.float32(0.5))
+    with jax.transfer_guard("disallow"):
+        state, metrics = training.advance(start, strength, 1)
+    first = jax.device_get((training.single_state(state), metrics))
+    with jax.transfer_guard("disallow"):
+        for _ in range(2):
+            state, _ = training.advance(state, strength, 1)
+    return _Run(*first, len(traces), shapes, leaf.is_deleted())
 
 
 def _distance(first, second) -> float:
@@ -67,19 +95,36 @@ def _distance(first, second) -> float:
 @pytest.mark.parametrize("loss", ["nt_xent", "spectral"])
 def test_eight_devices_take_the_step_of_one(loss, mode):
     # A gradient is a sum over the batch in another order: rounding, 5e-6 where it was measured.
-    one, one_metrics = _one_step(_config(loss, devices=1))
-    eight, eight_metrics = _one_step(_config(loss, devices=8, parallel=mode))
-    assert _distance(one.observer_states, eight.observer_states) < 2e-5
-    assert _distance(one.params, eight.params) < 2e-5
-    assert _distance(one.statistics, eight.statistics) < 2e-5
-    np.testing.assert_allclose(one_metrics["loss"], eight_metrics["loss"], rtol=2e-5)
+    one, eight = _run(loss, 1, "jit"), _run(loss, 8, mode)
+    np.testing.assert_allclose(one.metrics["loss"], eight.metrics["loss"], rtol=2e-5)
+    assert _distance(one.metrics["gradient_norm"], eight.metrics["gradient_norm"]) < 2e-5
+    # After one step the momentum is the gradient, weight decay included.
+    assert _distance(_momentum(one.state), _momentum(eight.state)) < 2e-5
+    assert _distance(one.state.params, eight.state.params) < 2e-5
+    assert _distance(one.state.statistics, eight.state.statistics) < 2e-5
 
 
-def test_batch_statistics_have_moved_and_are_global():
-    state, _ = _one_step(_config("nt_xent", devices=8))
-    training = make_training(_config("nt_xent", devices=1), _dataset())
-    before = training.init(3)
-    assert _distance(jax.device_get(before.statistics), state.statistics) > 1e-3
+def _momentum(state):
+    leaves = jax.tree.leaves(state.optimizer_state)
+    return [leaf for leaf in leaves if leaf.dtype == np.float32]
+
+
+def test_the_step_moved_parameters_and_batch_statistics():
+    run, start = _run("nt_xent", 8, "jit"), jax.device_get(_start())
+    assert _distance(start.params, run.state.params) > 1e-3
+    assert _distance(start.statistics, run.state.statistics) > 1e-3
+
+
+@pytest.mark.parametrize(("num_devices", "mode"), [(1, "jit"), (8, "jit"), (8, "pmap")])
+def test_the_step_traces_once_copies_nothing_from_the_host_and_reuses_the_state(num_devices, mode):
+    run = _run("nt_xent", num_devices, mode)
+    assert run.traces == 1
+    assert run.is_given_up
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_observers_see_both_views_of_the_global_batch(mode):
+    assert _run("nt_xent", 8, mode).shapes == {"embedding": (32, 2, 8), "feature": (32, 2, 4)}
 
 
 _FIVE_STEPS = """
@@ -125,44 +170,3 @@ def test_a_batch_that_does_not_divide_names_the_nearest_that_do():
 def test_more_devices_than_there_are_are_refused():
     with pytest.raises(UsageError, match="9 devices were asked for, 8 are there"):
         make_mesh(9)
-
-
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_the_step_traces_once_and_copies_nothing_from_the_host(mode):
-    traces = []
-
-    def count(params, gradients, outputs, state):
-        traces.append(1)
-        return state, {}
-
-    training = make_training(
-        _config("nt_xent", devices=8, parallel=mode), _dataset(), observers=(Observer(count),)
-    )
-    state, strength = training.init(0), training.place(np.float32(0.5))
-    with jax.transfer_guard("disallow"):
-        for _ in range(4):
-            state, _ = training.advance(state, strength, 1)
-    assert len(traces) == 1
-
-
-def test_the_state_passed_in_is_given_up():
-    training = make_training(_config("nt_xent", devices=8), _dataset())
-    state = training.init(0)
-    leaf = jax.tree.leaves(state.params)[0]
-    training.advance(state, training.place(np.float32(0.5)), 1)
-    assert leaf.is_deleted()
-
-
-def test_observers_see_the_global_batch_with_both_views_under_pmap():
-    shapes = {}
-
-    def look(params, gradients, outputs, state):
-        shapes.update({name: value.shape for name, value in outputs.items()})
-        return state, {}
-
-    observer = Observer(look, layers=("feature",))
-    training = make_training(
-        _config("nt_xent", devices=8, parallel="pmap"), _dataset(), observers=(observer,)
-    )
-    jax.block_until_ready(training.run(training.init(0), 0.5, 1))
-    assert shapes == {"embedding": (32, 2, 8), "feature": (32, 2, 8)}
