@@ -1,0 +1,143 @@
+"""Local geometry of a point cloud: intrinsic dimension, and non-negative kernel neighborhoods.
+
+A representation can be of high rank globally and low dimension locally: report both.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int
+
+from theory.arrays import Arr, Scalar, require_float64
+from theory.errors import InputError
+
+Cloud = Float[Arr, "points dim"]
+
+
+class Neighborhood(NamedTuple):
+    """Non-negative kernel regression of one point on its candidates.
+
+    Attributes:
+      weights: θ >= 0 of each candidate; the support are its neighbors.
+      neighbors: Number of neighbors, a local dimension.
+      diameter: Largest distance between two neighbors, small for an invariant manifold.
+    """
+
+    weights: Float[Arr, " candidates"]
+    neighbors: Int[Arr, ""]
+    diameter: Scalar
+
+
+def neighbor_distances(cloud: Cloud, num_neighbors: int) -> Float[Arr, "points neighbors"]:
+    """Euclidean distances of each point to its nearest others, ascending; (points, points) memory.
+
+    Raises:
+      InputError: Fewer than num_neighbors + 1 points.
+    """
+    require_float64(cloud=cloud)
+    if not 1 <= num_neighbors < cloud.shape[0]:
+        raise InputError(
+            f"{num_neighbors} neighbors among {cloud.shape[0]} points: give between 1 and"
+            f" {cloud.shape[0] - 1}"
+        )
+    cloud = jnp.asarray(cloud)
+    squares = jnp.sum(cloud**2, axis=1)
+    distances = squares[:, None] + squares[None, :] - 2.0 * cloud @ cloud.T
+    distances = jnp.where(jnp.eye(len(cloud), dtype=bool), jnp.inf, distances)
+    nearest = -jax.lax.top_k(-distances, num_neighbors)[0]
+    return jnp.sqrt(jnp.maximum(nearest, 0.0))
+
+
+def local_intrinsic_dimension(distances: Float[Arr, "points neighbors"]) -> Float[Arr, " points"]:
+    r"""Maximum-likelihood intrinsic dimension at each point from its neighbor distances.
+
+    :math:`\mathrm{LID} = -\big(\tfrac1k\sum_{i\le k}\log (r_i/r_k)\big)^{-1}`. Average over points
+    geometrically, `jnp.exp(jnp.mean(jnp.log(lid)))`.
+
+    Args:
+      distances: Ascending distances r to the k nearest neighbors, (points, k), k >= 2, > 0.
+
+    Returns:
+      One dimension a point.
+
+    Accuracy:
+      For locally uniform density the mean of 1 / LID is (1 - 1/k) / dimension, its relative
+      spread 1/√k; curvature, boundaries and duplicates (distance 0) bias it.
+
+    Source:
+      Amsaleg et al., *Estimating local intrinsic dimensionality*, KDD 2015.
+
+    Example:
+      Distances of a uniform density on a line grow linearly with the rank of the neighbor:
+
+      >>> with jax.enable_x64(True):
+      ...     distances = jnp.arange(1.0, 1001.0)[None, :]
+      ...     print(round(float(local_intrinsic_dimension(distances)[0]), 2))
+      1.0
+    """
+    require_float64(distances=distances)
+    distances = jnp.asarray(distances)
+    return -1.0 / jnp.mean(jnp.log(distances / distances[:, -1:]), axis=1)
+
+
+def kernel_neighborhood(
+    point: Float[Arr, " dim"],
+    candidates: Float[Arr, "candidates dim"],
+    bandwidth: float | Scalar,
+    *,
+    num_sweeps: int = 200,
+) -> Neighborhood:
+    r"""Neighborhood of a point by non-negative kernel regression.
+
+    Minimizes :math:`\tfrac12\theta^\top K\theta - \kappa^\top\theta` over
+    :math:`\theta \ge 0` with the Gaussian kernel of the candidates and of the point. A
+    candidate hidden behind a nearer one in the same direction gets no weight, so the number of
+    neighbors follows the local geometry and not the number of candidates.
+
+    Args:
+      point: q, (dim,).
+      candidates: Its k nearest points, (k, dim), distinct.
+      bandwidth: Standard deviation of the kernel, in units of the points.
+      num_sweeps: Sweeps of coordinate descent.
+
+    Returns:
+      `Neighborhood`.
+
+    Accuracy:
+      Coordinate descent converges linearly at the kernel's conditioning: weights right to 1e-5
+      where candidates are a bandwidth apart, better with more sweeps.
+
+    Source:
+      Shekkizhar and Ortega, *Neighborhood and graph constructions using non-negative kernel
+      regression*; used by Cosentino et al., *The geometry of self-supervised learning models and
+      its impact on transfer learning*, 2022.
+
+    Example:
+      The second point on one ray is screened by the first:
+
+      >>> with jax.enable_x64(True):
+      ...     candidates = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+      ...     print(int(kernel_neighborhood(jnp.zeros(2), candidates, 1.0).neighbors))
+      2
+    """
+    require_float64(point=point, candidates=candidates, bandwidth=bandwidth)
+    candidates = jnp.asarray(candidates)
+    between = jnp.sum((candidates[:, None, :] - candidates[None, :, :]) ** 2, axis=-1)
+    to_point = jnp.sum((candidates - jnp.asarray(point)[None, :]) ** 2, axis=-1)
+    kernel = jnp.exp(-0.5 * between / bandwidth**2)
+    similarity = jnp.exp(-0.5 * to_point / bandwidth**2)
+
+    def update(index, weights):
+        # The kernel's diagonal is 1, so this is the exact minimum along one coordinate.
+        gradient = kernel[index] @ weights - similarity[index]
+        return weights.at[index].set(jnp.maximum(weights[index] - gradient, 0.0))
+
+    def sweep(weights, _):
+        return jax.lax.fori_loop(0, len(similarity), update, weights), None
+
+    weights, _ = jax.lax.scan(sweep, jnp.zeros_like(similarity), None, length=num_sweeps)
+    support = weights > 1e-10
+    pairs = support[:, None] & support[None, :]
+    diameter = jnp.sqrt(jnp.max(jnp.where(pairs, between, 0.0)))
+    return Neighborhood(weights, jnp.sum(support), diameter)
