@@ -139,6 +139,12 @@ def add_weight_decay(
     return optax.GradientTransformation(init, update)
 
 
+def check_momentum(momentum: float) -> None:
+    """Refuses a momentum outside [0, 1)."""
+    if not 0 <= momentum < 1:
+        raise UsageError(f"momentum {momentum} given; it must be at least 0 and below 1")
+
+
 def sgd(
     learning_rate: Schedule,
     momentum: float = 0.0,
@@ -163,8 +169,7 @@ def sgd(
     Returns:
       The optax transformation.
     """
-    if not 0 <= momentum < 1:
-        raise UsageError(f"momentum {momentum} given; it must be at least 0 and below 1")
+    check_momentum(momentum)
     accumulate = optax.trace(momentum, nesterov) if momentum else optax.identity()
     return optax.chain(
         add_weight_decay(weight_decay, decay_all=decay_all),

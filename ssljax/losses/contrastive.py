@@ -1,4 +1,4 @@
-"""Contrastive losses of the softmax family."""
+"""Contrastive losses of the softmax family, with all similarities in memory at once."""
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ def nt_xent(
               - z_a\cdot z_{p(a)}/T\Big].
 
     The sum runs over the global batch: every row is a negative of every other one.
+    `ssljax.losses.blockwise.nt_xent_blockwise` is the same number in memory linear in N.
 
     Args:
       first: Embeddings of one view of N images; need not be normalized.
@@ -52,10 +53,85 @@ def nt_xent(
     check_views(first, second)
     check_temperature(temperature)
     rows = unit_rows(at_least_float32(interleaved(first, second)))
-    count = rows.shape[0]
-    logits = inner_products(rows, rows) / temperature
-    itself = jnp.eye(count, dtype=bool)
-    total = jax.nn.logsumexp(jnp.where(itself, -jnp.inf, logits), axis=1)
     partner = rows.reshape(-1, 2, rows.shape[-1])[:, ::-1].reshape(rows.shape)
     positive = jnp.sum(rows * partner, axis=1) / temperature
-    return jnp.mean(total - positive)
+    return jnp.mean(log_normalizers(rows, temperature) - positive)
+
+
+def log_normalizers(
+    rows: Float[Array, "rows dim"], temperature: float | Float[Array, ""]
+) -> Float[Array, "rows"]:
+    """For each row a, log of the sum over b != a of exp(row_a · row_b / temperature)."""
+    logits = inner_products(rows, rows) / temperature
+    itself = jnp.eye(rows.shape[0], dtype=bool)
+    return jax.nn.logsumexp(jnp.where(itself, -jnp.inf, logits), axis=1)
+
+
+def info_nce(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, ""]:
+    r"""One-sided InfoNCE with cosine similarity.
+
+    Row i of the first view classifies its partner among all rows of the second view:
+
+    .. math:: L = \frac1N\sum_i\Big[\log\sum_j e^{z_i\cdot z_j^+/T} - z_i\cdot z_i^+/T\Big],
+
+    rows on the unit sphere. Not symmetric: only the second view provides negatives, N - 1 of
+    them, from the global batch. Average both orders for the symmetric form.
+
+    Args:
+      first: Embeddings of the anchors.
+      second: Embeddings of the other view, row i from the same image.
+      temperature: T > 0.
+
+    Returns:
+      The loss; normalization, products and log-sum-exp in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ, or the temperature is not positive.
+
+    Source:
+      van den Oord, Li, Vinyals, *Representation Learning with Contrastive Predictive Coding*,
+      2018, for the loss; cosine similarity as in SimCLR and MoCo.
+    """
+    check_views(first, second)
+    return dot_info_nce(
+        unit_rows(at_least_float32(first)), unit_rows(at_least_float32(second)), temperature
+    )
+
+
+def dot_info_nce(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, ""]:
+    r"""One-sided InfoNCE with the plain inner product; rows are not normalized.
+
+    The same formula as `info_nce` without the sphere. For a linear map of Gaussian data and
+    N → ∞, L - log N tends to half the spectral contrastive loss of embeddings over √T.
+
+    Args:
+      first: Embeddings of the anchors.
+      second: Embeddings of the other view, row i from the same image.
+      temperature: T > 0.
+
+    Returns:
+      The loss; products and log-sum-exp in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ, or the temperature is not positive.
+
+    Accuracy:
+      The limit holds while the variance of the logits stays well below 2 log N.
+
+    Source:
+      van den Oord, Li, Vinyals, 2018, with a bilinear score of identity weight; the limit is
+      derived from the moment-generating function of a Gaussian.
+    """
+    check_views(first, second)
+    check_temperature(temperature)
+    first, second = at_least_float32(first), at_least_float32(second)
+    total = jax.nn.logsumexp(inner_products(first, second) / temperature, axis=1)
+    return jnp.mean(total - jnp.sum(first * second, axis=1) / temperature)

@@ -41,12 +41,82 @@ def spectral_contrastive(
     """
     check_views(first, second, least=2)
     first, second = at_least_float32(first), at_least_float32(second)
+    return -2 * jnp.mean(jnp.sum(first * second, axis=1)) + mean_square_apart(first, second)
+
+
+def mean_square_apart(
+    first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    """Mean over i != j of (first_i · second_j)²: estimates tr C² of the embedding, unbiased."""
     count, dim = first.shape
-    positive = jnp.sum(first * second, axis=1)
     if count <= 2 * dim:
         products = inner_products(first, second)
-        apart = jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0.0, products) ** 2)
+        total = jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0.0, products) ** 2)
     else:
         moments = inner_products(first.T, first.T), inner_products(second.T, second.T)
-        apart = jnp.sum(moments[0] * moments[1]) - jnp.sum(positive**2)
-    return -2 * jnp.mean(positive) + apart / (count * (count - 1))
+        total = jnp.sum(moments[0] * moments[1]) - jnp.sum(jnp.sum(first * second, axis=1) ** 2)
+    return total / (count * (count - 1))
+
+
+def spectral_cross_view_biased(
+    first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    r"""Spectral contrastive loss with i = j kept, between the views.
+
+    .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+ + \frac{1}{n^2}\sum_{i,j}(z_i\cdot z_j^+)^2.
+
+    The second term exceeds the unbiased one by ((1/n) Σ_i (z_i·z_i⁺)² - tr C²) / n in
+    expectation, which shrinks every mode and drops none. For comparison with published code
+    and for measuring that bias; train with `spectral_contrastive`.
+
+    Args:
+      first: Embeddings of one view of n images, not normalized.
+      second: Embeddings of the other view, row i from the same image.
+
+    Returns:
+      The loss over the global batch, in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ.
+
+    Source:
+      Derived.
+    """
+    check_views(first, second)
+    first, second = at_least_float32(first), at_least_float32(second)
+    moments = [inner_products(view.T, view.T) / view.shape[0] for view in (first, second)]
+    positive = jnp.mean(jnp.sum(first * second, axis=1))
+    return -2 * positive + jnp.sum(moments[0] * moments[1])
+
+
+def spectral_within_view_biased(
+    first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    r"""Spectral contrastive loss with the squared norm of each view's own second moment.
+
+    .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+
+              + \tfrac12\lVert \hat C\rVert_F^2 + \tfrac12\lVert \hat C^+\rVert_F^2,
+              \quad \hat C = \frac1n\sum_i z_i z_i^\top.
+
+    Keeping i = j inside a view adds (E‖z‖⁴ - tr C²) / n in expectation, which acts on the
+    modes like a soft threshold (T / n for Gaussian data, T the embedding's total variance):
+    weak modes are dropped at small batches.
+
+    Args:
+      first: Embeddings of one view of n images, not normalized.
+      second: Embeddings of the other view, row i from the same image.
+
+    Returns:
+      The loss over the global batch, in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ.
+
+    Source:
+      Derived.
+    """
+    check_views(first, second)
+    first, second = at_least_float32(first), at_least_float32(second)
+    moments = [inner_products(view.T, view.T) / view.shape[0] for view in (first, second)]
+    positive = jnp.mean(jnp.sum(first * second, axis=1))
+    return -2 * positive + 0.5 * sum(jnp.sum(moment**2) for moment in moments)

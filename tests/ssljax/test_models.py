@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ssljax.errors import UsageError
+from ssljax.models.diagonal import DiagonalEncoder, SubvectorHead, SymmetrizedReLUHead
 from ssljax.models.head import LinearHead, MLPHead, NoHead, ReweightingHead
 from ssljax.models.linear import LinearEncoder, linear_weights
 from ssljax.models.mlp import MLPEncoder
@@ -128,11 +129,12 @@ def test_forward_pass_equals_a_float64_twin_with_the_stride_in_the_three_by_thre
 
 
 def test_convolutions_start_with_the_variance_of_he_by_fan_out():
-    network = make_network(partial(ResNet, (32, 32, 3), stage_sizes=(1,)), NoHead)
+    network = make_network(partial(ResNet, (32, 32, 3), stage_sizes=(1, 1)), NoHead)
     params, _ = jax.jit(network.init)(jax.random.key(0))
-    kernel = params["encoder"]["stage1"]["block1"]["conv1"]["kernel"]
-    # 36 864 normal draws: the relative deviation of the variance is sqrt(2 / n) = .0074.
-    assert float(jnp.var(kernel)) == pytest.approx(2 / (9 * 64), rel=0.03)
+    kernel = params["encoder"]["stage2"]["block1"]["conv1"]["kernel"]
+    assert kernel.shape == (3, 3, 64, 128)
+    # 73 728 normal draws: the relative deviation of the variance is sqrt(2 / n) = .0052.
+    assert float(jnp.var(kernel)) == pytest.approx(2 / (9 * 128), rel=0.03)
 
 
 @pytest.mark.parametrize("norm", ["group", "none"])
@@ -266,6 +268,32 @@ def test_reweighting_head_is_refused_exactly_where_a_factor_underflows():
     for kappa in (0.99, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="kappa"):
             build(4, kappa)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_diagonal_network_equals_its_formula(shared):
+    head = partial(SymmetrizedReLUHead, scale=2.0, threshold=0.5, shared_threshold=shared)
+    network = make_network(partial(DiagonalEncoder, (1, 5, 1), scale=0.5), head)
+    params, statistics = network.init(jax.random.key(0))
+    assert params["head"]["bias"].shape == ((1,) if shared else (5,))
+    x = np.array([[-4.0, -0.5, 0.0, 0.5, 3.0]])
+    outputs, _ = applied(network)(
+        params, statistics, jnp.float32(x).reshape(1, 1, 5, 1), train=True, layers=("feature",)
+    )
+    np.testing.assert_allclose(outputs["feature"], 0.5 * x)
+    expected = 2 * (relu(0.5 * x - 0.5) - relu(-0.5 * x - 0.5))
+    np.testing.assert_allclose(outputs["embedding"], expected, rtol=1e-6)
+
+
+def test_subvector_head_takes_the_first_coordinates_and_has_no_parameters():
+    def build(width):
+        head = partial(SubvectorHead, width=width)
+        return make_network(partial(LinearEncoder, (1, 5, 1), widths=()), head)
+
+    outputs, _ = build(2).apply({}, {}, jnp.arange(10.0).reshape(2, 1, 5, 1), train=True)
+    np.testing.assert_array_equal(outputs["embedding"], [[0, 1], [5, 6]])
+    with pytest.raises(UsageError, match="width 6"):
+        build(6)
 
 
 @pytest.mark.parametrize(

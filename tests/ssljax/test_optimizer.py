@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ssljax.errors import UsageError
+from ssljax.large_batch import lamb, lars
+from ssljax.moving_average import byol_decay, moving_average
 from ssljax.optimizer import adamw, constant, sgd, warmup_cosine
 
 STEPS = 6
@@ -109,6 +111,65 @@ def test_adamw_decays_after_the_rescaling(problem):
     assert_same(trajectory(adamw(constant(0.1), 0.3, b2=0.99), params, grads), expected)
 
 
+def norm_ratio(weight, update):
+    return np.linalg.norm(weight) / np.linalg.norm(update)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_lars_gives_kernels_alone_a_decay_and_a_trust_ratio(problem, clip):
+    params, grads = problem
+    rate = warmup_cosine(0.3, STEPS, 0, 0.2)
+
+    def update(weight, gradient, decay, memory, step):
+        change = gradient
+        if decay:
+            gradient = gradient + decay * weight
+            ratio = 0.1 * norm_ratio(weight, gradient)
+            change = gradient * (min(ratio / float(rate(step)), 1) if clip else ratio)
+        memory["v"] = 0.9 * memory.get("v", 0) + float(rate(step)) * change
+        return weight - memory["v"]
+
+    expected = twin(params, grads, lambda path, _: 0.3 * (path[-1] == "kernel"), update)
+    optimizer = lars(rate, 0.9, 0.3, trust_coefficient=0.1, clip=clip)
+    assert_same(trajectory(optimizer, params, grads), expected)
+
+
+def test_lamb_gives_kernels_alone_a_decay_and_a_trust_ratio(problem):
+    params, grads = problem
+
+    def update(weight, gradient, decay, memory, step):
+        memory["m"] = 0.9 * memory.get("m", 0) + 0.1 * gradient
+        memory["v"] = 0.99 * memory.get("v", 0) + 0.01 * gradient**2
+        mean = memory["m"] / (1 - 0.9 ** (step + 1))
+        square = memory["v"] / (1 - 0.99 ** (step + 1))
+        change = mean / (np.sqrt(square) + 1e-6) + decay * weight
+        if decay:
+            change = change * norm_ratio(weight, change)
+        return weight - 0.1 * change
+
+    expected = twin(params, grads, lambda path, _: 0.3 * (path[-1] == "kernel"), update)
+    assert_same(trajectory(lamb(constant(0.1), 0.3, b2=0.99), params, grads), expected)
+
+
+def test_a_trust_ratio_of_a_zero_kernel_or_gradient_is_one():
+    params = {"head": {"layer1": {"kernel": jnp.zeros((2, 2))}}}
+    grads = {"head": {"layer1": {"kernel": jnp.ones((2, 2))}}}
+    optimizer = lars(constant(0.5), 0.0)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["head"]["layer1"]["kernel"], -0.5 * np.ones((2, 2)))
+    updates, _ = optimizer.update(params, optimizer.init(params), grads)
+    np.testing.assert_array_equal(updates["head"]["layer1"]["kernel"], np.zeros((2, 2)))
+
+
+def test_the_moving_average_is_the_geometric_sum_and_its_decay_ends_at_one():
+    average = {"w": jnp.float32(1.0)}
+    for value in (2.0, 3.0):
+        average = moving_average(average, {"w": jnp.float32(value)}, 0.75)
+    np.testing.assert_allclose(average["w"], 0.75**2 + 0.25 * 0.75 * 2 + 0.25 * 3, rtol=1e-6)
+    decay = byol_decay(0.9, 100)
+    np.testing.assert_allclose([float(decay(s)) for s in (0, 50, 100)], [0.9, 0.95, 1.0], rtol=1e-6)
+
+
 def test_plain_decayed_descent_is_descent_on_the_penalized_loss():
     weight = jnp.array([[1.0, -2.0], [0.5, 3.0]])
     params = {"head": {"layer1": {"kernel": weight}}}
@@ -153,6 +214,8 @@ def test_update_is_compiled_once(problem):
         (lambda: warmup_cosine(1.0, 10, 0, 1.5), "final fraction 1.5"),
         (lambda: sgd(constant(0.1), 1.0), "momentum 1.0"),
         (lambda: sgd(constant(0.1), 0.9, -0.1), "weight decay -0.1"),
+        (lambda: lars(constant(0.1), -0.5), "momentum -0.5"),
+        (lambda: byol_decay(1.5, 10), "decay 1.5"),
         (lambda: adamw(constant(0.1), {"head": float("nan")}), "weight decay nan"),
     ],
 )

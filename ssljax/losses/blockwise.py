@@ -1,0 +1,226 @@
+"""NT-Xent and SupCon in memory linear in the batch, on one device or passed around a ring.
+
+The only quadratic object in either loss is the matrix of similarities, and only the logarithm
+of its rows' normalizers is needed. Those are summed block by block, and the backward pass,
+written here by hand, recomputes the blocks instead of storing them.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from ssljax.arrays import Array, Float, Int
+from ssljax.errors import UsageError
+from ssljax.losses.embeddings import (
+    at_least_float32,
+    check_temperature,
+    check_views,
+    inner_products,
+    interleaved,
+    unit_rows,
+)
+from ssljax.losses.supervised import check_labels, class_agreement
+
+
+def nt_xent_blockwise(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    temperature: float | Float[Array, ""],
+    *,
+    block_size: int = 256,
+    mesh: Mesh | None = None,
+) -> Float[Array, ""]:
+    """`ssljax.losses.nt_xent` in memory proportional to 2N (dim + block_size).
+
+    Args:
+      first: Embeddings of one view of N images; need not be normalized.
+      second: Embeddings of the other view, row i from the same image.
+      temperature: T > 0; may be differentiated.
+      block_size: Rows whose similarities to all others are in memory at once.
+      mesh: Where the batch is sharded over the one axis of a mesh, that mesh: blocks then travel
+        from device to device and no device ever holds all embeddings.
+
+    Returns:
+      The loss over the global batch, in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ, the temperature or block size is not positive, or the
+        rows do not divide over the devices.
+
+    Accuracy:
+      Differs from the dense loss and its gradient by rounding. Reverse mode only.
+
+    Source:
+      Loss as in `nt_xent`; the backward pass is derived: with s_ab the logits, symmetric, and
+      ℓ_a the normalizers, Σ_a g_a ∂ℓ_a/∂x_a = Σ_b (g_a e^{s_ab - ℓ_a} + g_b e^{s_ab - ℓ_b}) x_b.
+    """
+    check_views(first, second)
+    rows = _scaled_rows(first, second, temperature)
+    partner = rows.reshape(-1, 2, rows.shape[-1])[:, ::-1].reshape(rows.shape)
+    _check_blocks(rows.shape[0], block_size, mesh)
+    return jnp.mean(
+        jnp.asarray(_log_normalizers(rows, block_size, mesh)) - jnp.sum(rows * partner, axis=1)
+    )
+
+
+def supervised_contrastive_blockwise(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    labels: Int[Array, "batch"],
+    temperature: float | Float[Array, ""],
+    *,
+    block_size: int = 256,
+    mesh: Mesh | None = None,
+) -> Float[Array, ""]:
+    """`ssljax.losses.supervised_contrastive` in memory linear in the batch.
+
+    Args:
+      first: Embeddings of one view of N images; need not be normalized.
+      second: Embeddings of the other view, row i from the same image.
+      labels: Class of each image; any integers.
+      temperature: T > 0; may be differentiated.
+      block_size: As in `nt_xent_blockwise`.
+      mesh: As in `nt_xent_blockwise`.
+
+    Returns:
+      The loss over the global batch, in at least float32.
+
+    Raises:
+      UsageError: As `nt_xent_blockwise`, or if the labels do not match the images.
+
+    Accuracy:
+      Differs from the dense loss and its gradient by rounding. Reverse mode only.
+
+    Source:
+      Loss as in `supervised_contrastive`; positives through the sums of the classes.
+    """
+    check_labels(first, second, labels)
+    rows = _scaled_rows(first, second, temperature)
+    _check_blocks(rows.shape[0], block_size, mesh)
+    positive = class_agreement(rows, jnp.repeat(labels, 2))
+    return jnp.mean(jnp.asarray(_log_normalizers(rows, block_size, mesh)) - positive)
+
+
+def _scaled_rows(first, second, temperature):
+    # Logits are inner products of rows over √T, so T is differentiated with the rows.
+    check_temperature(temperature)
+    rows = unit_rows(at_least_float32(interleaved(first, second)))
+    return rows / jnp.sqrt(jnp.asarray(temperature, rows.dtype))
+
+
+def _check_blocks(count: int, block_size: int, mesh: Mesh | None) -> None:
+    if block_size < 1:
+        raise UsageError(f"block size {block_size} given; it must be at least 1")
+    if mesh is None:
+        return
+    if len(mesh.axis_names) != 1:
+        raise UsageError(f"a mesh with axes {mesh.axis_names} given; one axis is wanted")
+    if count % mesh.size:
+        raise UsageError(
+            f"{count // 2} pairs given for {mesh.size} devices; "
+            "use a batch size that divides over them"
+        )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _log_normalizers(rows, block_size, mesh):
+    """For each row a, log Σ_{b≠a} exp(row_a · row_b), blockwise."""
+    return _normalizers_forward(rows, block_size, mesh)[0]
+
+
+def _normalizers_forward(rows, block_size, mesh):
+    if mesh is None:
+        index = jnp.arange(rows.shape[0])
+        logs = _block_normalizers(rows, index, rows, index, block_size)
+    else:
+        spec = PartitionSpec(mesh.axis_names[0])
+        ring = partial(_ring_normalizers, block_size=block_size, mesh=mesh)
+        logs = jax.shard_map(ring, mesh=mesh, in_specs=spec, out_specs=spec)(rows)
+    return logs, (rows, logs)
+
+
+def _normalizers_backward(block_size, mesh, saved, cotangent):
+    rows, logs = saved
+    if mesh is None:
+        side = (rows, logs, cotangent, jnp.arange(rows.shape[0]))
+        return (_block_gradient(side, side, block_size),)
+    spec = PartitionSpec(mesh.axis_names[0])
+    ring = partial(_ring_gradient, block_size=block_size, mesh=mesh)
+    gradient = jax.shard_map(ring, mesh=mesh, in_specs=spec, out_specs=spec)
+    return (gradient(rows, logs, cotangent),)
+
+
+_log_normalizers.defvjp(_normalizers_forward, _normalizers_backward)
+
+
+def _blocks(arrays, block_size):
+    """Arrays cut along rows into equal blocks, the last filled up with zeros."""
+    count = arrays[0].shape[0]
+    size = min(block_size, count)
+    short = -count % size
+    filled = [jnp.pad(x, ((0, short), *((0, 0),) * (x.ndim - 1))) for x in arrays]
+    return tuple(x.reshape(-1, size, *x.shape[1:]) for x in filled)
+
+
+def _block_normalizers(rows, index, keys, key_index, block_size):
+    """Of each row, log Σ exp(row · key) over the keys with another index."""
+
+    def one(block):
+        x, i = block
+        logits = jnp.where(i[:, None] == key_index[None, :], -jnp.inf, inner_products(x, keys))
+        return jax.nn.logsumexp(logits, axis=1)
+
+    return jax.lax.map(one, _blocks((rows, index), block_size)).reshape(-1)[: rows.shape[0]]
+
+
+def _block_gradient(side, other, block_size):
+    """Gradient with respect to the rows of one side from their logits with the other side."""
+    keys, key_logs, key_cotangent, key_index = other
+
+    def one(block):
+        x, logs, cotangent, i = block
+        logits = jnp.where(i[:, None] == key_index[None, :], -jnp.inf, inner_products(x, keys))
+        weights = cotangent[:, None] * jnp.exp(logits - logs[:, None])
+        weights += key_cotangent[None, :] * jnp.exp(logits - key_logs[None, :])
+        return jnp.matmul(weights, keys, precision="highest")
+
+    count, dim = side[0].shape
+    return jax.lax.map(one, _blocks(side, block_size)).reshape(-1, dim)[:count]
+
+
+def _passed_on(arrays, mesh):
+    """What the previous device of the ring held."""
+    shift = [(i, (i + 1) % mesh.size) for i in range(mesh.size)]
+    return tuple(jax.lax.ppermute(x, mesh.axis_names[0], shift) for x in arrays)
+
+
+def _own_index(rows, mesh):
+    count = rows.shape[0]
+    return jax.lax.axis_index(mesh.axis_names[0]) * count + jnp.arange(count)
+
+
+def _ring_normalizers(rows, block_size, mesh):
+    index = _own_index(rows, mesh)
+    logs = _block_normalizers(rows, index, rows, index, block_size)
+
+    def turn(_, state):
+        keys, key_index, logs = state
+        keys, key_index = _passed_on((keys, key_index), mesh)
+        found = _block_normalizers(rows, index, keys, key_index, block_size)
+        return keys, key_index, jnp.logaddexp(logs, found)
+
+    return jax.lax.fori_loop(1, mesh.size, turn, (rows, index, logs))[2]
+
+
+def _ring_gradient(rows, logs, cotangent, block_size, mesh):
+    side = (rows, logs, cotangent, _own_index(rows, mesh))
+
+    def turn(_, state):
+        other, gradient = state
+        other = _passed_on(other, mesh)
+        return other, gradient + _block_gradient(side, other, block_size)
+
+    first = _block_gradient(side, side, block_size)
+    return jax.lax.fori_loop(1, mesh.size, turn, (side, first))[1]

@@ -1,0 +1,84 @@
+"""Losses without negatives: a predictor is trained to meet a target that gets no gradient."""
+
+import jax
+import jax.numpy as jnp
+
+from ssljax.arrays import Array, Float
+from ssljax.losses.embeddings import at_least_float32, check_views, unit_rows
+
+
+def mean_cosine_to_target(
+    predictions: Float[Array, "batch dim"], targets: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    """Mean over the global batch of the cosine of each row pair; no gradient into the targets."""
+    check_views(predictions, targets)
+    targets = jax.lax.stop_gradient(unit_rows(at_least_float32(targets)))
+    return jnp.mean(jnp.sum(unit_rows(at_least_float32(predictions)) * targets, axis=1))
+
+
+def byol(
+    first_prediction: Float[Array, "batch dim"],
+    second_prediction: Float[Array, "batch dim"],
+    first_target: Float[Array, "batch dim"],
+    second_target: Float[Array, "batch dim"],
+) -> Float[Array, ""]:
+    r"""BYOL: squared distance on the sphere between predictions and the other view's targets.
+
+    .. math:: L = \frac1n\sum_i\big[2 - 2\cos(p_i, t_i^+) + 2 - 2\cos(p_i^+, t_i)\big].
+
+    Predictions come from the trained network with its predictor, targets from the moving
+    average of the network without one (`ssljax.moving_average`); targets get no gradient. The
+    mean runs over the global batch; images do not interact except through batch statistics.
+
+    Args:
+      first_prediction: Predictor's output on the first view.
+      second_prediction: Predictor's output on the second view.
+      first_target: Averaged network's embedding of the first view.
+      second_target: Averaged network's embedding of the second view.
+
+    Returns:
+      The loss, from 0 to 8; everything in at least float32, zero rows are safe.
+
+    Raises:
+      UsageError: If the shapes differ.
+
+    Source:
+      Grill et al., *Bootstrap Your Own Latent*, NeurIPS 2020, equation 2, symmetrized by
+      adding both orders.
+    """
+    agreement = mean_cosine_to_target(first_prediction, second_target)
+    agreement += mean_cosine_to_target(second_prediction, first_target)
+    return 4 - 2 * agreement
+
+
+def simsiam(
+    first_prediction: Float[Array, "batch dim"],
+    second_prediction: Float[Array, "batch dim"],
+    first_embedding: Float[Array, "batch dim"],
+    second_embedding: Float[Array, "batch dim"],
+) -> Float[Array, ""]:
+    r"""SimSiam: negative cosine between predictions and the other view's own embedding.
+
+    .. math:: L = -\frac{1}{2n}\sum_i\big[\cos(p_i, \mathrm{sg}\,z_i^+)
+              + \cos(p_i^+, \mathrm{sg}\,z_i)\big],
+
+    sg stopping the gradient. The mean runs over the global batch.
+
+    Args:
+      first_prediction: Predictor's output on the first view.
+      second_prediction: Predictor's output on the second view.
+      first_embedding: Same network's embedding of the first view, before the predictor.
+      second_embedding: Same network's embedding of the second view.
+
+    Returns:
+      The loss, from -1 to 1; everything in at least float32, zero rows are safe.
+
+    Raises:
+      UsageError: If the shapes differ.
+
+    Source:
+      Chen, He, *Exploring Simple Siamese Representation Learning*, CVPR 2021, equations 1-4.
+    """
+    agreement = mean_cosine_to_target(first_prediction, second_embedding)
+    agreement += mean_cosine_to_target(second_prediction, first_embedding)
+    return -0.5 * agreement

@@ -1,0 +1,155 @@
+"""Losses that use labels: contrastive ones over classes, cross entropy, squared error."""
+
+import jax
+import jax.numpy as jnp
+
+from ssljax.arrays import Array, Float, Int
+from ssljax.errors import UsageError
+from ssljax.losses.contrastive import log_normalizers
+from ssljax.losses.embeddings import (
+    at_least_float32,
+    check_temperature,
+    check_views,
+    interleaved,
+    unit_rows,
+)
+from ssljax.losses.spectral import mean_square_apart
+
+
+def supervised_contrastive(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    labels: Int[Array, "batch"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, ""]:
+    r"""Supervised contrastive loss (SupCon, positives outside the logarithm).
+
+    For the 2N rows z of both views on the unit sphere, P(a) all other rows of a's class (its
+    own other view among them),
+
+    .. math:: L = \frac{1}{2N}\sum_a\Big[\log\sum_{b\neq a}e^{z_a\cdot z_b/T}
+              - \frac{1}{|P(a)|}\sum_{p\in P(a)} z_a\cdot z_p/T\Big].
+
+    Sums run over the global batch. The loss is not multiplied by T / 0.07 as in the authors'
+    code. With all labels different it is NT-Xent.
+
+    Args:
+      first: Embeddings of one view of N images; need not be normalized.
+      second: Embeddings of the other view, row i from the same image.
+      labels: Class of each image; any integers.
+      temperature: T > 0.
+
+    Returns:
+      The loss; everything in at least float32.
+
+    Raises:
+      UsageError: If the shapes differ, or the temperature is not positive.
+
+    Source:
+      Khosla et al., *Supervised Contrastive Learning*, NeurIPS 2020, equation 2.
+    """
+    check_labels(first, second, labels)
+    check_temperature(temperature)
+    rows = unit_rows(at_least_float32(interleaved(first, second)))
+    positive = class_agreement(rows, jnp.repeat(labels, 2)) / temperature
+    return jnp.mean(log_normalizers(rows, temperature) - positive)
+
+
+def class_agreement(
+    rows: Float[Array, "rows dim"], labels: Int[Array, "rows"]
+) -> Float[Array, "rows"]:
+    """Mean inner product of each row with the other rows of its class; 0 where it is alone.
+
+    Computed from the sums of the classes, so memory and time are linear in the rows.
+    """
+    classes = jnp.searchsorted(jnp.sort(labels), labels)
+    sums = jax.ops.segment_sum(rows, classes, num_segments=rows.shape[0])
+    sizes = jax.ops.segment_sum(jnp.ones(rows.shape[0]), classes, num_segments=rows.shape[0])
+    others = sums[classes] - rows
+    count = jnp.maximum(sizes[classes] - 1, 1).astype(rows.dtype)
+    return jnp.sum(rows * others, axis=1) / count
+
+
+def supervised_spectral(
+    first: Float[Array, "batch dim"],
+    second: Float[Array, "batch dim"],
+    labels: Int[Array, "batch"],
+) -> Float[Array, ""]:
+    r"""Spectral contrastive loss whose positives are different images of one class.
+
+    .. math:: \hat L = -\frac{2}{|A|}\sum_{i\in A}\frac{1}{n_{y_i}-1}
+              \sum_{j\neq i,\;y_j=y_i} z_i\cdot z_j^+
+              + \frac{1}{n(n-1)}\sum_{i\neq j}(z_i\cdot z_j^+)^2,
+
+    A the images that are not alone in their class in the global batch. An image is never its
+    own positive: for a linear map the first term estimates -2 tr(F M) with
+    M = Σ_y p_y μ_y μ_yᵀ, classes weighted by their frequency among A.
+
+    Args:
+      first: Embeddings of one view of n images, not normalized.
+      second: Embeddings of the other view, row i from the same image.
+      labels: Class of each image; any integers.
+
+    Returns:
+      The loss; everything in at least float32. Exchanging the views leaves it.
+
+    Raises:
+      UsageError: If the shapes differ or there are fewer than two pairs.
+
+    Source:
+      HaoChen et al., NeurIPS 2021, for the loss; positives by class are derived.
+    """
+    check_labels(first, second, labels, least=2)
+    first, second = at_least_float32(first), at_least_float32(second)
+    count = first.shape[0]
+    classes = jnp.searchsorted(jnp.sort(labels), labels)
+    sums = jax.ops.segment_sum(second, classes, num_segments=count)
+    sizes = jax.ops.segment_sum(jnp.ones(count), classes, num_segments=count)[classes]
+    others = (sums[classes] - second) / jnp.maximum(sizes - 1, 1).astype(second.dtype)[:, None]
+    paired = sizes > 1
+    agreement = jnp.where(paired, jnp.sum(first * others, axis=1), 0.0)
+    positive = jnp.sum(agreement) / jnp.maximum(jnp.sum(paired), 1)
+    return -2 * positive + mean_square_apart(first, second)
+
+
+def cross_entropy(
+    logits: Float[Array, "batch classes"], labels: Int[Array, "batch"]
+) -> Float[Array, ""]:
+    """Mean negative log-likelihood of the labels under softmax(logits), in at least float32.
+
+    Args:
+      logits: One row of scores for each image.
+      labels: Class of each image, from 0 to classes - 1.
+
+    Returns:
+      Mean over the global batch of log Σ_c exp(logit_c) - logit_label.
+    """
+    logits = at_least_float32(logits)
+    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - chosen)
+
+
+def mean_squared_error(
+    outputs: Float[Array, "batch dim"], targets: Float[Array, "batch dim"]
+) -> Float[Array, ""]:
+    """Half the mean over the global batch of ‖output - target‖², in at least float32.
+
+    Args:
+      outputs: One row for each image.
+      targets: What they should be; for classes the one-hot rows.
+
+    Returns:
+      (1 / 2n) Σ_i ‖output_i - target_i‖²; the sum over coordinates is not averaged.
+    """
+    difference = at_least_float32(outputs) - at_least_float32(targets)
+    return 0.5 * jnp.sum(difference**2) / outputs.shape[0]
+
+
+def check_labels(first: Array, second: Array, labels: Array, *, least: int = 1) -> None:
+    """Refuses views that do not pair up, or labels that do not name each of the images."""
+    check_views(first, second, least=least)
+    if labels.shape != (first.shape[0],):
+        raise UsageError(
+            f"labels of shape {labels.shape} given for {first.shape[0]} images; "
+            "give one label for each image"
+        )
