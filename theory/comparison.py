@@ -123,8 +123,14 @@ def log_identity_r2(predicted: Spectrum, measured: Spectrum) -> Scalar:
 def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
     """Logarithms ½ log diag(VᵀG_lV) of each layer's gain along V.
 
-    V are the right singular directions of the end-to-end map inside the basis, so the last row
-    is log σ(W), descending.
+    V are the right singular directions of the end-to-end map inside the basis.
+
+    Args:
+      grams: Layer Grams, the last one end to end.
+      basis: Orthonormal columns of the subspace, `active_subspace`.
+
+    Returns:
+      One row a layer, (depth, modes); the last row is log σ(W), descending.
     """
     require_float64(grams=grams, basis=basis)
     basis = jnp.asarray(basis)

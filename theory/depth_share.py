@@ -17,6 +17,13 @@ def projector_share(encoder_depth: int, projector_depth: int) -> float:
     The rest, N_e / (N_e + N_p), is the encoder's: the deeper the projector, the less invariant
     the features.
 
+    Args:
+      encoder_depth: N_e >= 1, linear layers of the encoder.
+      projector_depth: N_p >= 0, linear layers of the projector.
+
+    Returns:
+      A share in [0, 1).
+
     Raises:
       InputError: No encoder layer, or a negative depth.
     """

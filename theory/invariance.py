@@ -166,9 +166,15 @@ def view_invariance_defect(views: Views) -> Scalar:
 
 
 def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar) -> Scalar:
-    """Projector suppression R = I(embedding) / I(feature); below 1 the head removes augmentation.
+    """Projector suppression R = I(embedding) / I(feature).
 
-    Both defects at one strength: R crosses 1 from above as the strength of training grows.
+    Args:
+      embedding_defect: I of the embedding.
+      feature_defect: I of the feature, measured at the same strength; > 0.
+
+    Returns:
+      R: below 1 the head removes augmentation, above 1 it amplifies it. R crosses 1 from above
+      as the strength of training grows.
     """
     return jnp.asarray(embedding_defect) / jnp.asarray(feature_defect)
 
@@ -212,6 +218,13 @@ def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
     """Mean cosine between views of one image at the embedding, minus that at the feature.
 
     Scale-free like `orbit_compression`, but uncentered: a common mean raises both cosines.
+
+    Args:
+      features: Views before the head, (images, views, dim), none of them zero.
+      embeddings: The same views after it.
+
+    Returns:
+      The gain in [-2, 2], shape (); above 0 the head draws views together.
     """
     require_float64(features=features, embeddings=embeddings)
 

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from theory.arrays import Arr, Grams, require_float64
-
-Weights = tuple[Float[Arr, "..."], ...]
+from theory.network import Weights, check_chain
 
 
 def chain_layer_grams(weights: Weights) -> Grams:
     """Layer Grams (W_l…W_1)ᵀ(W_l…W_1), l = 1..L, of linear layers W_l of shape (out, in)."""
     require_float64(**{f"weight {index + 1}": weight for index, weight in enumerate(weights)})
+    check_chain(weights)
     product = jnp.asarray(weights[0])
     grams = [product.T @ product]
     for weight in weights[1:]:
@@ -34,6 +34,9 @@ def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
     Returns:
       One number in [0, 2] per boundary, shape (L - 1,); the residual is their maximum.
 
+    Raises:
+      InputError: Layers that cannot follow each other, or not float64.
+
     Accuracy:
       Exact; nan between two layers that are both zero.
 
@@ -50,6 +53,7 @@ def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
       [0.] [1.76]
     """
     require_float64(**{f"weight {index + 1}": weight for index, weight in enumerate(weights)})
+    check_chain(weights)
     residuals = []
     for lower, upper in itertools.pairwise(weights):
         incoming, outgoing = jnp.asarray(lower) @ lower.T, jnp.asarray(upper).T @ upper

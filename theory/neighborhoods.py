@@ -30,7 +30,14 @@ class Neighborhood(NamedTuple):
 
 
 def neighbor_distances(cloud: Cloud, num_neighbors: int) -> Float[Arr, "points neighbors"]:
-    """Euclidean distances of each point to its nearest others, ascending; (points, points) memory.
+    """Euclidean distances of each point to its nearest others, ascending.
+
+    Args:
+      cloud: One point a row; memory grows as points².
+      num_neighbors: k, fewer than the points.
+
+    Returns:
+      Distances, (points, k); right to about 1e-8 of the largest norm.
 
     Raises:
       InputError: Fewer than num_neighbors + 1 points.

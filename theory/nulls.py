@@ -17,7 +17,8 @@ from theory.comparison import (
 )
 from theory.errors import InputError
 from theory.layers import fractional_gram
-from theory.linear_chain import Weights, chain_layer_grams
+from theory.linear_chain import chain_layer_grams
+from theory.network import Weights
 
 HiddenGrams = Float[Arr, "hidden dim dim"]
 NullGrams = Float[Arr, "layers dim dim"]
@@ -58,6 +59,13 @@ def gauged_weights(key: Key[Array, ""], weights: Weights) -> Weights:
     """The same function after a random change of basis G of every hidden layer.
 
     W_l becomes G_l W_l G_{l-1}^{-1} with the entries of G_l normal, variance 1 / width.
+
+    Args:
+      key: Typed random key.
+      weights: W_1..W_L, (out, in).
+
+    Returns:
+      Weights of the same shapes and the same product.
     """
     require_float64(**{f"weight {index + 1}": weight for index, weight in enumerate(weights)})
     gauged = [jnp.asarray(weight) for weight in weights]

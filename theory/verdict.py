@@ -21,7 +21,8 @@ from theory.comparison import (
 )
 from theory.errors import InputError
 from theory.layers import layer_grams
-from theory.linear_chain import Weights, balance_residuals, chain_layer_grams
+from theory.linear_chain import balance_residuals, chain_layer_grams
+from theory.network import Weights
 from theory.nulls import isotropic_null
 
 NullGrams = Float[Arr, "layers dim dim"]

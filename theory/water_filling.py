@@ -166,8 +166,14 @@ def temperature_limit(fractions: Vector, *, rank: int | None = None) -> Scalar:
 def projector_loss(fractions: Vector, variances: Vector) -> Scalar:
     r"""Population InfoNCE :math:`\sum_k \rho_k u_k - \tfrac12\log(1+u_k) - \tfrac12 u_k/(1+u_k)`.
 
-    Of a projector with variances u (units of the temperature) along the generalized directions;
-    the constant log of the number of negatives is left out.
+    The constant logarithm of the number of negatives is left out.
+
+    Args:
+      fractions: ρ of the generalized directions.
+      variances: u of the embedding along them, in units of the temperature, >= 0.
+
+    Returns:
+      The loss, shape (); 0 for u = 0.
     """
     require_float64(fractions=fractions, variances=variances)
     variances = jnp.asarray(variances)
@@ -223,6 +229,14 @@ def projector_weight(variances: Vector, directions: Matrix, temperature: float |
     """Weight W with embedding variance τu along generalized directions, one row a direction.
 
     The optimum is this up to a rotation of the output; its Gram WᵀW is unique.
+
+    Args:
+      variances: u along each direction, in units of the temperature.
+      directions: Columns g of `theory.invariance.augmentation_fractions`.
+      temperature: τ > 0.
+
+    Returns:
+      W, (directions, dim).
     """
     require_float64(variances=variances, directions=directions, temperature=temperature)
     return jnp.sqrt(temperature * jnp.asarray(variances))[:, None] * jnp.asarray(directions).T

@@ -1,8 +1,10 @@
 """Linear chains: balance at each boundary."""
 
 import numpy as np
+import pytest
 
-from theory.linear_chain import balance_residuals
+from theory.errors import InputError
+from theory.linear_chain import balance_residuals, chain_layer_grams
 
 
 def positive(rng, dim, spread):
@@ -25,3 +27,10 @@ def test_balance_residuals_see_each_boundary_and_ignore_scale():
     twin = 2 * twin / (np.linalg.norm(outgoing) + np.linalg.norm(incoming))
     np.testing.assert_allclose(balance_residuals(wide), [twin], rtol=1e-12)
     assert balance_residuals((root,)).shape == (0,)
+
+
+def test_layers_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="give W_1 first"):
+        balance_residuals((np.ones((3, 4)), np.ones((2, 5))))
+    with pytest.raises(InputError, match="give W_1 first"):
+        chain_layer_grams((np.ones((3, 4)), np.ones((2, 5))))
