@@ -5,15 +5,13 @@ the example), never from the batch: half a batch gives the same views bit for bi
 eight devices, two hosts or a resumed run.
 """
 
-import math
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from ssljax.arrays import Array, Float, Int, PRNGKeyArray
+from ssljax.changes import Changes as Changes
+from ssljax.changes import random_changes as random_changes
 from ssljax.color import (
-    NUM_ORDERS,
     ColorMap,
     apply_color,
     compose,
@@ -22,7 +20,8 @@ from ssljax.color import (
     jitter_map,
 )
 from ssljax.errors import UsageError
-from ssljax.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY, SMALLEST_CROP
+from ssljax.filters import blurred, masked, solarized
+from ssljax.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY
 from ssljax.policies import Policy as Policy
 from ssljax.resample import resample_dense, resample_separable
 
@@ -40,93 +39,10 @@ __all__ = [
 ]
 
 
-class Changes(NamedTuple):
-    """What happens to each image of a batch; every field has shape (batch,).
-
-    Angles in radians; `shift_y`, `shift_x` in fractions of the image side; `crop_*` the crop's
-    rectangle as fractions of the image; factors are 1 and everything else 0 for no change.
-    """
-
-    rotation: Float[Array, " batch"]
-    shift_y: Float[Array, " batch"]
-    shift_x: Float[Array, " batch"]
-    log_scale: Float[Array, " batch"]
-    log_aspect: Float[Array, " batch"]
-    crop_height: Float[Array, " batch"]
-    crop_width: Float[Array, " batch"]
-    crop_top: Float[Array, " batch"]
-    crop_left: Float[Array, " batch"]
-    flip: Float[Array, " batch"]
-    jitter_brightness: Float[Array, " batch"]
-    jitter_contrast: Float[Array, " batch"]
-    jitter_saturation: Float[Array, " batch"]
-    jitter_hue: Float[Array, " batch"]
-    jitter_order: Int[Array, " batch"]
-    grayscale: Float[Array, " batch"]
-    log_contrast: Float[Array, " batch"]
-    brightness: Float[Array, " batch"]
-
-
-_NUM_DRAWS = 20
-
-
-def random_changes(
-    keys: Array, policy: Policy, strength: float | int | Float[Array, ""]
-) -> Changes:
-    """The changes that a policy draws for each key.
-
-    Every change reads its own random number whether or not another one is switched on: two
-    policies that differ in one field agree in all other changes.
-
-    Args:
-        keys: typed keys of shape (batch,).
-        policy: ranges at strength 1.
-        strength: scale of all ranges, at least 0; may be traced.
-
-    Returns:
-        One set of changes per key.
-    """
-    uniform = jax.vmap(lambda key: jax.random.uniform(key, (_NUM_DRAWS,), minval=-1.0))(keys)
-    u = uniform.T
-    chance = (uniform.T + 1) / 2
-    strength = jnp.asarray(strength, uniform.dtype)
-
-    area = 1 - (1 - jnp.maximum(1 - policy.crop_area * strength, SMALLEST_CROP)) * chance[5]
-    aspect = jnp.exp(policy.crop_log_aspect * strength * u[6])
-    crop_height = jnp.minimum(1, jnp.sqrt(area / aspect))
-    crop_width = jnp.minimum(1, jnp.sqrt(area * aspect))
-
-    jittered = (chance[14] < policy.jitter_probability) * strength
-
-    def factor(scale, draw):
-        return jnp.maximum(0, 1 + scale * draw * jittered)
-
-    return Changes(
-        rotation=policy.rotation * strength * u[0],
-        shift_y=policy.shift * strength * u[1],
-        shift_x=policy.shift * strength * u[2],
-        log_scale=policy.log_scale * strength * u[3],
-        log_aspect=policy.log_aspect * strength * u[4],
-        crop_height=crop_height,
-        crop_width=crop_width,
-        crop_top=chance[7] * (1 - crop_height),
-        crop_left=chance[8] * (1 - crop_width),
-        flip=((chance[9] < policy.flip) & (strength > 0)).astype(uniform.dtype),
-        jitter_brightness=factor(policy.jitter_brightness, u[10]),
-        jitter_contrast=factor(policy.jitter_contrast, u[11]),
-        jitter_saturation=factor(policy.jitter_saturation, u[12]),
-        jitter_hue=2 * math.pi * policy.jitter_hue * jittered * u[13],
-        jitter_order=jnp.clip((chance[15] * NUM_ORDERS).astype(int), 0, NUM_ORDERS - 1),
-        grayscale=(chance[16] < policy.grayscale * strength).astype(uniform.dtype),
-        log_contrast=policy.log_contrast * strength * u[17],
-        brightness=policy.brightness * strength * u[18],
-    )
-
-
 def changed_images(
     images: Float[Array, "batch height width channels"], changes: Changes, policy: Policy
 ) -> Float[Array, "batch height width channels"]:
-    r"""Images after given changes: everything a policy does except the noise.
+    r"""Images after given changes: everything a policy does except noise and dropped pixels.
 
     Geometry first. Output pixel p (centered on the image) reads the source at
 
@@ -134,8 +50,8 @@ def changed_images(
 
     in (row, column) order, after p has been flipped and mapped into the crop's rectangle;
     ``R = [[cos, sin], [-sin, cos]]`` turns the picture counter-clockwise for a positive angle.
-    Then the color map (jitter,
-    grayscale), then ``exp(log_contrast) x + brightness``.
+    Then blur, the color map (jitter, grayscale, ``exp(log_contrast) x + brightness``, cast),
+    solarization and the mask.
 
     Args:
         images: batch of images, float.
@@ -146,7 +62,14 @@ def changed_images(
         Images of the same shape.
     """
     images = _changed_geometry(images, changes, policy)
-    return _changed_color(images, changes, policy)
+    if policy.blur_variance:
+        images = blurred(images, changes.blur_variance)
+    images = _changed_color(images, changes, policy)
+    if policy.solarize:
+        images = solarized(images, changes.solarize > 0)
+    if policy.mask:
+        images = masked(images, changes.mask_top, changes.mask_left, changes.mask_side)
+    return images
 
 
 def _changed_geometry(images, changes, policy):
@@ -196,7 +119,8 @@ def _changed_color(images, changes, policy):
         or policy.jitter_saturation
         or policy.jitter_hue
     )
-    if not (jittered or policy.grayscale or policy.log_contrast or policy.brightness):
+    gained = policy.log_contrast or policy.brightness or policy.cast
+    if not (jittered or policy.grayscale or gained):
         return images
     color = identity_map(batch, channels)
     if jittered:
@@ -219,6 +143,8 @@ def _changed_color(images, changes, policy):
     color = ColorMap(
         color.matrix * gain[:, :, None], color.offset * gain + changes.brightness[:, None]
     )
+    if policy.cast:
+        color = color._replace(offset=color.offset + changes.cast[:, :channels])
     return apply_color(images, color)
 
 
@@ -250,11 +176,19 @@ def augment(
     """
     _require_threefry(keys)
     changed = changed_images(images, random_changes(keys, policy, strength), policy)
-    if not policy.noise:
-        return changed
-    noise_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(noise_keys)
-    return changed + jnp.asarray(policy.noise * strength, images.dtype) * noise
+    if policy.pixel_drop:
+        kept = jax.vmap(
+            lambda key: jax.random.uniform(jax.random.fold_in(key, 3), images.shape[1:3])
+        )(keys) >= jnp.asarray(policy.pixel_drop * strength, jnp.float32)
+        changed = jnp.where(kept[..., None], changed, 0)
+    if policy.noise:
+        noise = jax.vmap(
+            lambda key: jax.random.normal(
+                jax.random.fold_in(key, 1), images.shape[1:], images.dtype
+            )
+        )(keys)
+        changed = changed + jnp.asarray(policy.noise * strength, images.dtype) * noise
+    return changed
 
 
 def two_views(

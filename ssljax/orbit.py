@@ -2,11 +2,11 @@ r"""Augmentations as a Lie group: exact tangents of an image's orbit under them.
 
 The continuous changes of :mod:`ssljax.augment` form one-parameter groups (rotation, translation,
 scale and aspect by the exponential map; gains as exp of their logarithm; hue as a rotation about
-the gray axis). `group_element` is the training pipeline's own code at given coordinates, so that
-tangents are those of the policy that was trained on; only the interpolation is always the cubic
-spline: at the identity every sample of the hat kernel sits on a kink, where forward-mode
-derivatives are wrong. Flip and grayscale are discrete and have no tangent; crops are covered by
-shift, scale and aspect.
+the gray axis); blur, by its variance, is half a group: the heat flow. `group_element` is the
+training pipeline's own code at given coordinates, so that tangents are those of the policy that
+was trained on; only the interpolation is always the cubic spline: at the identity every sample of
+the hat kernel sits on a kink, where forward-mode derivatives are wrong. Flip, grayscale,
+solarization and masks have no tangent; crops are covered by shift, scale and aspect.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ GENERATORS = (
     "jitter_hue",
     "log_contrast",
     "brightness",
+    "blur_variance",
 )
 """Names of the group's coordinates, all 0 at the identity; units as in `Changes`, factors as
 their logarithm."""
@@ -47,6 +48,7 @@ _ALL = Policy(
     jitter_hue=1.0,
     log_contrast=1.0,
     brightness=1.0,
+    blur_variance=1.0,
     interpolation="cubic",
 )
 
@@ -85,6 +87,12 @@ def group_element(
         grayscale=zeros,
         log_contrast=value["log_contrast"],
         brightness=value["brightness"],
+        cast=jnp.zeros((len(images), 3), coordinates.dtype),
+        blur_variance=value["blur_variance"],
+        solarize=zeros,
+        mask_top=zeros,
+        mask_left=zeros,
+        mask_side=zeros,
     )
     return changed_images(images, changes, _ALL)
 
@@ -97,7 +105,7 @@ def generator_scales(policy: Policy) -> Float[np.ndarray, " generators"]:
     of ``crop_area / 4`` and, on average over the areas, a shift half-range of ``crop_area / 8``.
 
     Args:
-        policy: ranges at strength 1; noise, flip and grayscale have no coordinate.
+        policy: ranges at strength 1; what is random per pixel or discrete has no coordinate.
 
     Returns:
         One number per generator: what to multiply unit tangents with, times the strength.
@@ -115,6 +123,8 @@ def generator_scales(policy: Policy) -> Float[np.ndarray, " generators"]:
         "jitter_hue": 2 * np.pi * policy.jitter_hue,
         "log_contrast": policy.log_contrast,
         "brightness": policy.brightness,
+        # Half of a one-sided range.
+        "blur_variance": policy.blur_variance / 2,
     }
     return np.array([scales[name] for name in GENERATORS], np.float32)
 

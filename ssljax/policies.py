@@ -41,6 +41,15 @@ class Policy:
         grayscale: probability, times s (at most 1), of replacing color by gray.
         log_contrast: the image times ``exp(log_contrast * s * u)``.
         brightness: plus ``brightness * s * u``.
+        cast: plus ``cast * s * u`` in each channel, independently (at most three channels).
+        blur_variance: Gaussian blur whose standard deviation is uniform from 0 to
+            ``s * sqrt(blur_variance)`` pixels.
+        blur_probability: probability of the blur, not scaled by the strength.
+        solarize: probability, times s (at most 1), that values of 1/2 or more become 1 minus
+            themselves.
+        mask: a square of this fraction (times s, at most 1) of each side, uniformly placed, is
+            set to 0.
+        pixel_drop: probability, times s (at most 1), that a pixel is set to 0, independently.
         noise: plus Gaussian noise of standard deviation ``noise * s``, independent per pixel
             and channel.
         interpolation: of the resampling, "bilinear" or "cubic" (a spline with exact derivatives).
@@ -61,6 +70,12 @@ class Policy:
     grayscale: float = 0.0
     log_contrast: float = 0.0
     brightness: float = 0.0
+    cast: float = 0.0
+    blur_variance: float = 0.0
+    blur_probability: float = 1.0
+    solarize: float = 0.0
+    mask: float = 0.0
+    pixel_drop: float = 0.0
     noise: float = 0.0
     interpolation: Interpolation = "bilinear"
 
@@ -79,11 +94,19 @@ class Policy:
                     f"policy field {field.name} is {value}; it is a range at strength 1 and must "
                     "be finite and at least 0: pass 0 to switch it off"
                 )
-        for name in ("flip", "jitter_probability", "grayscale"):
+        for name in (
+            "flip",
+            "jitter_probability",
+            "grayscale",
+            "blur_probability",
+            "solarize",
+            "mask",
+            "pixel_drop",
+        ):
             if getattr(self, name) > 1:
                 raise UsageError(
-                    f"policy field {name} is {getattr(self, name)}; it is a probability: pass a "
-                    "number from 0 to 1"
+                    f"policy field {name} is {getattr(self, name)}; it is a probability or a "
+                    "fraction: pass a number from 0 to 1"
                 )
 
 

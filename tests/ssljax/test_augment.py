@@ -50,6 +50,7 @@ def no_changes(count):
         ones,
     )
     values["jitter_order"] = jnp.zeros(count, jnp.int32)
+    values["cast"] = jnp.zeros((count, 3))
     return Changes(**values)
 
 
