@@ -61,19 +61,30 @@ def results_table(results: Results) -> "Table":
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("claim", ratio=1, overflow="fold")
-    for heading in ("predicted", "measured", "error ± spread", "best null", "tolerance"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("claim", ratio=1, overflow="fold", min_width=26)
     table.add_column("verdict", no_wrap=True)
+    for heading in ("measured", "error ± spread", "best null", "tolerance"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
         number = f"{row.id}. " if row.id else ""
         table.add_row(
             escape(number + row.claim),
-            readable_number(row.predicted),
+            f"[bold {_COLORS[row.verdict]}]{MARKS[row.verdict]} {row.verdict}[/]",
             readable_number(row.measured),
             error_with_spread(row),
             readable_number(row.null),
             readable_number(row.tolerance),
-            f"[bold {_COLORS[row.verdict]}]{MARKS[row.verdict]} {row.verdict}[/]",
         )
     return table
+
+
+def print_results(results: Results, report: Path) -> None:
+    """Print the table and where the report lies, on standard output."""
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        # Without a terminal rich assumes 80 columns, which fold every claim into a ribbon.
+        console = Console(width=120)
+    console.print(results_table(results))
+    console.print(f"report: {report}", soft_wrap=True)

@@ -1,0 +1,125 @@
+"""`python -m experiments NAME`: each experiment holds a prediction of `theory` against `ssljax`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from experiments.errors import InputError
+
+SCALES = ("smoke", "laptop", "paper")
+EXPERIMENTS = {
+    "quickstart": "predict, train, measure and compare on handwritten digits, in three minutes",
+    "phase": "which layer wins, over augmentation retention and feature strength",
+}
+EPILOG = """examples:
+  python -m experiments quickstart --out runs/quickstart
+  python -m experiments compare runs/digits_resnet --settle --out runs/compare
+  python -m experiments compare FEATURES.npz --weight-decay 0.1 --out runs/compare
+  python -m experiments spectra runs/digits_smoke
+
+experiments:
+""" + "\n".join(f"  {name:<12}{text}" for name, text in EXPERIMENTS.items())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line and name the way out."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see python -m experiments --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m experiments",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    commands.add_parser("list", help="the experiments and what each asks")
+    for name, text in EXPERIMENTS.items():
+        one = commands.add_parser(
+            name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        one.add_argument("--out", type=Path, help=f"folder of the report (runs/{name}-SCALE)")
+        one.add_argument("--scale", choices=SCALES, default="laptop", help="how large a run")
+    compare = commands.add_parser(
+        "compare",
+        help="predicted against measured for a run, or for features and head weights",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    compare.add_argument("source", type=Path, help="a run folder of ssljax, or FEATURES.npz")
+    compare.add_argument("--out", type=Path, help="folder of the report (runs/compare-NAME)")
+    compare.add_argument(
+        "--weight-decay",
+        type=float,
+        help="coefficient X of (X/2) sum ||W_l||^2; default: the run's own, or the file's",
+    )
+    compare.add_argument(
+        "--settle",
+        action="store_true",
+        help="also train the head on with the encoder frozen, until it is where theory applies",
+    )
+    compare.add_argument("--views", type=int, default=8, help="views an image for the moments")
+    compare.add_argument("--seed", type=int, default=0, help="randomness of views and nulls")
+    spectra = commands.add_parser(
+        "spectra",
+        help="draw the layer spectra that a run measured",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    spectra.add_argument("run", type=Path, help="a run folder of ssljax")
+    spectra.add_argument("--out", type=Path, help="folder of the figure (the run folder)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one experiment; returns the exit code."""
+    # Imported here, so that --help and a mistyped name answer before jax has loaded.
+    from ssljax.errors import UsageError  # noqa: PLC0415
+    from theory.errors import InputError as TheoryError  # noqa: PLC0415
+
+    try:
+        return _run(_parser().parse_args(arguments))
+    except (InputError, UsageError, TheoryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what was finished before is kept", file=sys.stderr)
+        return 130
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.name == "list":
+        for name, text in EXPERIMENTS.items():
+            print(f"{name:<12}{text}")
+        return 0
+    if given.name == "compare":
+        from experiments.compare import run_comparison  # noqa: PLC0415
+
+        out = given.out or Path("runs") / f"compare-{given.source.stem}"
+        run_comparison(
+            given.source,
+            out,
+            weight_decay=given.weight_decay,
+            settle=given.settle,
+            views=given.views,
+            seed=given.seed,
+        )
+        return 0
+    if given.name == "spectra":
+        from experiments.spectra import run_spectra  # noqa: PLC0415
+
+        run_spectra(given.run, given.out or given.run)
+        return 0
+    out = given.out or Path("runs") / f"{given.name}-{given.scale}"
+    if given.name == "quickstart":
+        from experiments.quickstart import run  # noqa: PLC0415
+    else:
+        from experiments.phase import run  # noqa: PLC0415
+    run(out, given.scale)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The claims about a linear head, as rows with criteria that were fixed before any run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.head_comparison import HeadOutcome
+from experiments.results import Row
+from theory.verdict import JointVerdict
+
+LAW_DISTANCE = 0.10
+NULL_RATIO = 5.0
+EXPONENT_TOLERANCE = 0.05
+BALANCE_TOLERANCE = 0.05
+SIZE_TOLERANCE = 0.05
+LAW = "layer law of balanced networks, derived (gradient flow from balanced weights)"
+OPTIMUM = "minimum with weight decay continued from zero decay, derived"
+
+
+def spread_of(values: Sequence[float] | np.ndarray) -> float:
+    """Half the range over seeds; 0 for one seed."""
+    values = np.asarray(values, float)
+    if values.size < 2 or not np.all(np.isfinite(values)):
+        return 0.0
+    return float(np.max(values) - np.min(values)) / 2
+
+
+def distance_row(
+    number: int,
+    claim: str,
+    source: str,
+    distances: np.ndarray,
+    nulls: np.ndarray,
+) -> Row:
+    """Distances that should be small in themselves and beside the nearest null.
+
+    Of each seed the layer is taken that does worst beside its null. Accepted up to 0.10 (an RMS
+    error of ten percent over directions) and up to a fifth of the null, whichever is smaller.
+
+    Args:
+      number: The claim's number.
+      claim: Its text.
+      source: Where it comes from.
+      distances: Distance of measurement and prediction, (seeds, layers).
+      nulls: Distance of the measurement and its nearest null, (seeds, layers).
+
+    Returns:
+      The row.
+    """
+    seeds = np.arange(len(distances))
+    # Where nothing is alive both are infinite and every layer is as bad as the next.
+    ratios = np.divide(distances, nulls, out=np.ones_like(nulls), where=np.isfinite(nulls))
+    worst = np.argmax(ratios, axis=1)
+    error, null = distances[seeds, worst], float(np.min(nulls[seeds, worst]))
+    return Row(
+        id=number,
+        claim=claim,
+        source=source,
+        predicted=0.0,
+        measured=float(np.mean(error)),
+        error=float(np.mean(error)),
+        null=null,
+        tolerance=min(LAW_DISTANCE, null / NULL_RATIO) if np.isfinite(null) else LAW_DISTANCE,
+        spread=spread_of(error),
+    )
+
+
+def law_rows(verdicts: Sequence[JointVerdict], label: str) -> tuple[Row, ...]:
+    """Whether hidden layers are the powers l/L of the end-to-end map: three criteria.
+
+    Args:
+      verdicts: One per seed, all of one depth >= 2; for a single layer there is no law.
+      label: Which network, for the claim's text.
+
+    Returns:
+      Rows for distance, balance and exponents.
+    """
+    depth = len(verdicts[0].exponents)
+    if depth < 2:
+        return ()
+    hidden = np.arange(1, depth) / depth
+    exponents = np.array([verdict.exponents[:-1] for verdict in verdicts])
+    errors = np.max(np.abs(exponents - hidden[None]), axis=1)
+    # A network one layer deeper or shallower would have l/(L+1) or l/(L-1) there.
+    others = [np.arange(1, depth) / other for other in (depth - 1, depth + 1)]
+    nulls = [np.max(np.abs(other[None] - exponents), axis=1) for other in others]
+    balance = [float(np.max(verdict.balance)) for verdict in verdicts]
+    return (
+        distance_row(
+            15,
+            f"{label}: hidden layers are powers of the whole map (RMS log distance)",
+            LAW,
+            np.array([verdict.law_distances[:-1] for verdict in verdicts]),
+            np.array([verdict.best_null[:-1] for verdict in verdicts]),
+        ),
+        Row(
+            id=15,
+            claim=f"{label}: adjacent layers are balanced (relative residual)",
+            source=LAW,
+            predicted=0.0,
+            measured=float(np.mean(balance)),
+            error=float(np.mean(balance)),
+            null=None,
+            tolerance=BALANCE_TOLERANCE,
+            spread=spread_of(balance),
+        ),
+        Row(
+            id=15,
+            claim=f"{label}: exponent of layer 1 is 1/{depth} (error: worst hidden layer)",
+            source=LAW,
+            predicted=1 / depth,
+            measured=float(np.mean(exponents[:, 0])),
+            error=float(np.mean(errors)),
+            null=float(min(np.min(null) for null in nulls)),
+            tolerance=EXPONENT_TOLERANCE,
+            spread=spread_of(errors),
+        ),
+    )
+
+
+def head_rows(
+    outcomes: Sequence[HeadOutcome], label: str, *, predictable: bool = True
+) -> tuple[Row, ...]:
+    """Every claim about one head over seeds.
+
+    Args:
+      outcomes: One per seed.
+      label: Which head, for the claims' text.
+      predictable: Whether the loss is one whose optimum theory predicts.
+
+    Returns:
+      Rows of claims 15 (layer law) and 16 (spectrum predicted with no free parameter).
+    """
+    verdicts = [outcome.verdict for outcome in outcomes]
+    rows = law_rows(verdicts, f"{label} head")
+    if not predictable:
+        return rows
+    predicted = np.array([verdict.predicted_count for verdict in verdicts])
+    measured = np.array([verdict.measured_count for verdict in verdicts])
+    alive = [np.sum(o.prediction.undecayed_modes > 1e-3) for o in outcomes]
+    errors = [outcome.verdict.median_relative_error for outcome in outcomes]
+    return (
+        Row(
+            id=16,
+            claim=f"{label} head: number of active modes, from the moments alone",
+            source=OPTIMUM,
+            predicted=float(np.mean(predicted)),
+            measured=float(np.mean(measured)),
+            error=float(np.max(np.abs(predicted - measured))),
+            null=float(np.min(np.abs(np.asarray(alive) - measured))),
+            tolerance=1.0,
+        ),
+        Row(
+            id=16,
+            claim=f"{label} head: size of the active modes (median relative error)",
+            source=OPTIMUM,
+            predicted=0.0,
+            measured=float(np.mean(errors)),
+            error=float(np.mean(errors)),
+            null=float(np.min([outcome.undecayed_error for outcome in outcomes])),
+            tolerance=SIZE_TOLERANCE,
+            spread=spread_of(errors),
+        ),
+        distance_row(
+            16,
+            f"{label} head: every layer's Gram, from the moments alone (RMS log distance)",
+            OPTIMUM,
+            np.array([verdict.distances for verdict in verdicts]),
+            np.array([verdict.best_null for verdict in verdicts]),
+        ),
+        *rows,
+    )

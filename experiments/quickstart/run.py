@@ -1,0 +1,49 @@
+"""All three parts, one page."""
+
+import time
+from pathlib import Path
+
+from experiments.environment import environment
+from experiments.files import make_folder
+from experiments.progress import experiment_progress
+from experiments.quickstart.linear_layers import linear_layers
+from experiments.quickstart.page import write_page
+from experiments.quickstart.rows import linear_rows, settled_rows, sweep_rows
+from experiments.quickstart.scales import SCALES
+from experiments.quickstart.settled_head import settled_head
+from experiments.quickstart.strength_sweep import strength_sweep
+from experiments.results import Results
+from experiments.table import print_results
+
+
+def run(out: Path, scale: str) -> Results:
+    """Run the quickstart and write `results.json`, figures and `report.html`.
+
+    Args:
+      out: Folder, created; an earlier quickstart in it is replaced.
+      scale: "smoke", "laptop" or "paper".
+
+    Returns:
+      What was written.
+
+    Raises:
+      InputError: The folder cannot be written.
+    """
+    started = time.perf_counter()
+    size = SCALES[scale]
+    make_folder(out)
+    seeds = len(size.seeds)
+    # Work in rough seconds of two cores, so that the time left means something.
+    total = 1.0 + seeds * 1.0 + seeds * 4.0 + seeds * len(size.strengths)
+    with experiment_progress(total, "A  linear model: measuring the data") as advance:
+        linear = linear_layers(size, advance)
+        head = settled_head(size, out / "runs", advance)
+        sweep = strength_sweep(size, advance)
+        rows = (*linear_rows(linear), *settled_rows(head), *sweep_rows(sweep))
+        results = Results(
+            "quickstart", scale, size.seeds, environment(time.perf_counter() - started), rows
+        )
+        write_page(out, linear, head, sweep, results)
+        advance("done", 0.0)
+    print_results(results, out / "report.html")
+    return results
