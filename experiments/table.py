@@ -1,6 +1,7 @@
 """Numbers and verdicts as people read them, in the terminal."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.results import Number, Results, Row, Verdict
