@@ -102,7 +102,17 @@ def make_parser(
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("moments", metavar="MOMENTS.npz", help="second moments of two views")
     parser.add_argument("--out", required=True, metavar="OUT.npz", help="where the result goes")
-    parser.add_argument("--loss", choices=("spectral",), default="spectral", help="training loss")
+    parser.add_argument(
+        "--loss",
+        choices=("spectral", "vicreg", "barlow", "infonce"),
+        default="spectral",
+        help="training loss: spectral contrastive, covariance VICReg, unnormalized Barlow Twins,"
+        " dot-product InfoNCE of Gaussian data with many negatives",
+    )
+    parser.add_argument(
+        "--invariance-weight", type=_positive, metavar="K", help="of vicreg; 1 is spectral"
+    )
+    parser.add_argument("--temperature", type=_positive, metavar="TAU", help="of infonce")
     parser.add_argument("--weight-decay", type=_decay, default=0.0, metavar="X", help="strength")
     parser.add_argument(
         "--range-tolerance",

@@ -13,8 +13,14 @@ from theory.errors import InputError
 from theory.files import check_writable, read_layers, read_moments, write_arrays
 from theory.moments import Moments, default_range_tolerance
 from theory.moments_check import MomentsReport, check_moments
-from theory.predictions import flow_arrays, solution, solution_arrays
+from theory.predictions import flow_arrays, layered_solution, solution, solution_arrays
 from theory.quadratic import QuadraticLoss, spectral_loss
+from theory.quadratic_losses import (
+    barlow_loss,
+    barlow_optimum,
+    gaussian_infonce_loss,
+    vicreg_loss,
+)
 from theory.ranks import variance_effective_rank
 from theory.sampling_noise import noise_floor
 
@@ -38,15 +44,23 @@ def _solve(options: argparse.Namespace) -> None:
     if options.rank is not None and options.rank > dim:
         raise InputError(f"--rank is {options.rank}, wanted at most the {dim} features of the data")
     _say("solving for the optimum")
-    found = solution(
-        _loss(moments),
-        jnp.asarray(moments.covariance),
-        options.depth,
-        rank=options.rank,
-        weight_decay=options.weight_decay,
-        branch=options.branch,
-        range_tolerance=tolerance,
-    )
+    loss, covariance = _loss(options, moments), jnp.asarray(moments.covariance)
+    valley = 0
+    if options.loss == "barlow" and options.weight_decay == 0:
+        optimum, valley = barlow_optimum(
+            loss.linear, options.rank or dim, range_tolerance=tolerance
+        )
+        found = layered_solution(optimum, loss, covariance, options.depth)
+    else:
+        found = solution(
+            loss,
+            covariance,
+            options.depth,
+            rank=options.rank,
+            weight_decay=options.weight_decay,
+            branch=options.branch,
+            range_tolerance=tolerance,
+        )
     alignment = np.zeros(dim)
     alignment[: report.rank] = report.alignment
     arrays = solution_arrays(found, alignment, factors=options.factors or None)
@@ -57,6 +71,14 @@ def _solve(options: argparse.Namespace) -> None:
         f"optimum: depth {options.depth}, {found.active} of {min(limit, report.rank)} possible"
         f" modes active, loss {found.loss:.6g}"
     )
+    if valley:
+        print(
+            f"  one minimum of a valley of {int(valley)} dimensions, that of a vanishing start;"
+            " weight decay makes it unique"
+        )
+    if options.loss == "infonce":
+        load = float(np.sum(arrays["layer_spectrum"][-1] ** 2)) / options.temperature**2
+        print(f"  holds for many more than exp({load / 2:.3g}) negatives")
     _print_layers(arrays["layer_spectrum"], arrays["spectrum"])
     print(f"wrote {options.out} in {time.monotonic() - started:.1f} s")
 
@@ -75,7 +97,7 @@ def _flow(options: argparse.Namespace) -> None:
         )
     _say(f"integrating {len(layers)} layers to time {options.times[-1]:g}")
     arrays = flow_arrays(
-        _loss(moments),
+        _loss(options, moments),
         jnp.asarray(moments.covariance),
         tuple(map(jnp.asarray, layers)),
         jnp.asarray(options.times),
@@ -114,8 +136,23 @@ def _checked_moments(options: argparse.Namespace) -> tuple[Moments, float, Momen
     return moments, tolerance, report
 
 
-def _loss(moments: Moments) -> QuadraticLoss:
-    return spectral_loss(jnp.asarray(moments.covariance), jnp.asarray(moments.cross_covariance))
+def _loss(options: argparse.Namespace, moments: Moments) -> QuadraticLoss:
+    for name, value, owner in (
+        ("--invariance-weight", options.invariance_weight, "vicreg"),
+        ("--temperature", options.temperature, "infonce"),
+    ):
+        if (value is None) == (options.loss == owner):
+            verb = "needs" if value is None else "does not take"
+            raise InputError(f"--loss {options.loss} {verb} {name}, which belongs to {owner}")
+    covariance = jnp.asarray(moments.covariance)
+    cross_covariance = jnp.asarray(moments.cross_covariance)
+    if options.loss == "vicreg":
+        return vicreg_loss(covariance, cross_covariance, options.invariance_weight)
+    if options.loss == "barlow":
+        return barlow_loss(cross_covariance)
+    if options.loss == "infonce":
+        return gaussian_infonce_loss(covariance, cross_covariance, options.temperature)
+    return spectral_loss(covariance, cross_covariance)
 
 
 def _print_layers(layer_spectra: np.ndarray, weight_spectra: np.ndarray) -> None:

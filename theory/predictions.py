@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,18 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from theory.arrays import Arr, Factor, Matrix, Times, Vector
+from theory.decay import decayed_optimum
 from theory.errors import InputError
 from theory.flow import factor_layer_grams, network_flow, quadratic_flow
 from theory.layers import layer_spectra, require_depth, weight_spectra
-from theory.low_rank import factor_modes, low_rank_layer_spectra, low_rank_optimum
+from theory.low_rank import (
+    LowRankOptimum,
+    factor_modes,
+    low_rank_layer_spectra,
+    low_rank_optimum,
+)
 from theory.network import check_chain
-from theory.quadratic import QuadraticLoss, quadratic_optimum, quadratic_value
+from theory.quadratic import Optimum, QuadraticLoss, quadratic_optimum, quadratic_value
 
 # Above this many features d × d Grams of every layer are not formed unless asked for.
 LARGEST_DENSE = 4000
@@ -48,7 +54,7 @@ def solution(
     *,
     rank: int | None = None,
     weight_decay: float = 0.0,
-    branch: str = "continued",
+    branch: Literal["continued", "global"] = "continued",
     range_tolerance: float = 1e-10,
 ) -> Solution:
     """Optimum of a quadratic loss and what it makes of each layer of a balanced network.
@@ -85,13 +91,58 @@ def solution(
     dim = covariance.shape[0]
     require_depth(depth)
     if weight_decay > 0:
-        from theory.decay import decayed_optimum  # noqa: PLC0415
-
-        optimum = decayed_optimum(loss, weight_decay, depth, rank=rank, branch=branch)
+        optimum = decayed_optimum(
+            loss,
+            weight_decay,
+            depth,
+            rank=rank,
+            branch=branch,
+            range_tolerance=range_tolerance,
+        )
     elif rank is not None and 4 * rank < dim and dim > 500:
         optimum = _leading_optimum(loss, rank, range_tolerance)
     else:
         optimum = quadratic_optimum(loss, rank=rank, range_tolerance=range_tolerance)
+    return layered_solution(optimum, loss, covariance, depth, weight_decay=weight_decay)
+
+
+def layered_solution(
+    optimum: Optimum | LowRankOptimum,
+    loss: QuadraticLoss,
+    covariance: Matrix,
+    depth: int,
+    *,
+    weight_decay: float = 0.0,
+) -> Solution:
+    """What an end-to-end optimum makes of each layer of a balanced network.
+
+    Args:
+      optimum: Its factor F, with the Gram FᵀF.
+      loss: Quadratic loss of the end-to-end Gram.
+      covariance: Σ over views of what the network receives.
+      depth: Number of layers L, at least 1.
+      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖², which the loss of the solution includes.
+
+    Returns:
+      `Solution`.
+
+    Raises:
+      InputError: The depth is below 1.
+
+    Accuracy:
+      Machine precision.
+
+    Source:
+      Derived: layer Grams are powers of the end-to-end Gram.
+
+    Example:
+      >>> with jax.enable_x64(True):
+      ...     loss = QuadraticLoss(jnp.eye(1), 0.25 * jnp.eye(1))
+      ...     found = layered_solution(quadratic_optimum(loss), loss, jnp.eye(1), 2)
+      ...     print(found.layer_spectrum.round(12).ravel())
+      [1.   0.5  0.25]
+    """
+    dim = covariance.shape[0]
     factor = jnp.asarray(optimum.factor)
     modes = factor_modes(factor)
     values = np.asarray(modes.values)[None, :] ** (np.arange(1, depth + 1) / depth)[:, None]

@@ -139,6 +139,75 @@ def test_flow_from_a_file_follows_balanced_and_unbalanced_layers(moments_file, t
     np.testing.assert_allclose(grams[1], product.T @ product, atol=1e-3)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_weight_decay_leaves_a_stationary_point_with_its_penalty(moments_file, tmp_path, depth):
+    out, decay = tmp_path / "out.npz", 0.1
+    assert _run("solve", moments_file, "--out", out, "--depth", depth, "--weight-decay", decay) == 0
+    result, moments = np.load(out), np.load(moments_file)
+    covariance, cross_covariance = moments["covariance"], moments["cross_covariance"]
+    first, gram = result["gram"][0], result["gram"][-1]
+    # R^L H = (λ/4) R with H = M − ΣR^LΣ.
+    pull = gram @ (cross_covariance - covariance @ gram @ covariance)
+    np.testing.assert_allclose(pull, 0.25 * decay * first, atol=1e-9)
+    value = -2 * np.trace(gram @ cross_covariance)
+    value += np.trace(gram @ covariance @ gram @ covariance)
+    assert abs(result["loss"] - value - 0.5 * decay * depth * np.trace(first)) < 1e-11
+    assert 0 < result["active"] <= 6
+    assert np.all(result["spectrum"][:, result["active"] :] == 0)
+    assert np.all(result["spectrum"][:, : result["active"]] > 0)
+
+
+def test_the_global_branch_drops_what_the_continued_one_still_holds(tmp_path):
+    # The weak mode, alignment 0.4, jumps to zero at 0.390 and is the lower minimum up to 0.275.
+    moments = tmp_path / "moments.npz"
+    np.savez(moments, covariance=np.eye(2), cross_covariance=np.diag([0.9, 0.4]))
+    results = {}
+    for branch in ("continued", "global"):
+        out = tmp_path / f"{branch}.npz"
+        arguments = ("--weight-decay", 0.33, "--branch", branch)
+        assert _run("solve", moments, "--out", out, *arguments) == 0
+        results[branch] = np.load(out)
+    assert results["continued"]["active"] == 2
+    assert results["global"]["active"] == 1
+    assert results["global"]["loss"] < results["continued"]["loss"] - 1e-3
+
+
+def test_flow_under_weight_decay_ends_on_the_continued_branch(moments_file, tmp_path):
+    decay = ("--weight-decay", 0.05)
+    start = ("--times", "0,500", "--init-scale", 1.5)
+    assert _run("flow", moments_file, "--out", tmp_path / "flow.npz", *start, *decay) == 0
+    assert _run("solve", moments_file, "--out", tmp_path / "end.npz", *decay) == 0
+    flow, end = np.load(tmp_path / "flow.npz"), np.load(tmp_path / "end.npz")
+    np.testing.assert_allclose(flow["gram"][-1], end["gram"], atol=1e-7)
+    assert abs(flow["loss"][-1] - end["loss"]) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scale"),
+    [(("--loss", "vicreg", "--invariance-weight", 1), 1.0),
+     (("--loss", "infonce", "--temperature", 0.5), 0.5)],
+)  # fmt: skip
+def test_other_losses_end_at_their_multiple_of_the_alignment(
+    moments_file, tmp_path, arguments, scale
+):
+    assert _run("solve", moments_file, "--out", tmp_path / "o.npz", *arguments) == 0
+    result = np.load(tmp_path / "o.npz")
+    np.testing.assert_allclose(
+        result["layer_spectrum"][-1], scale * result["alignment"], atol=1e-12
+    )
+
+
+def test_narrow_barlow_twins_are_solved_with_a_word_about_their_valley(
+    moments_file, tmp_path, capsys
+):
+    out = tmp_path / "o.npz"
+    assert _run("solve", moments_file, "--out", out, "--loss", "barlow", "--rank", 2) == 0
+    assert "valley of 8 dimensions" in capsys.readouterr().out
+    values, vectors = np.linalg.eigh(np.load(moments_file)["cross_covariance"])
+    expected = (vectors[:, -2:] / values[-2:]) @ vectors[:, -2:].T
+    np.testing.assert_allclose(np.load(out)["gram"][-1], expected, atol=1e-10)
+
+
 _VALID = {"covariance": np.eye(3), "cross_covariance": 0.5 * np.eye(3)}
 
 
@@ -181,6 +250,8 @@ def test_impossible_moments_end_in_one_line_and_code_2(tmp_path, capsys, changes
         (["solve", "moments.npz", "--out", "o.npz", "--loss", "mse"], "invalid choice"),
         (["solve", "moments.npz", "--out", "o.npz", "--branch", "best"], "invalid choice"),
         (["solve", "moments.npz", "--out", "o.npz", "--widht", "2"], "--widht"),
+        (["solve", "moments.npz", "--out", "o.npz", "--loss", "vicreg"], "--invariance-weight"),
+        (["solve", "moments.npz", "--out", "o.npz", "--temperature", "1"], "belongs to infonce"),
         (["flow", "moments.npz", "--out", "o.npz"], "--times"),
         (["flow", "moments.npz", "--out", "o.npz", "--times", "0,x"], "finite number"),
         (["flow", "moments.npz", "--out", "o.npz", "--times", "1,0"], "ascending"),

@@ -148,9 +148,7 @@ def test_best_layer_flips_with_the_alignment_of_the_labels():
     data, output = np.array([1.0, 1.0, 1.0]), np.array([0.9, 0.3, 0.05])
     fractions = jnp.array([0.0, 0.5, 1.0])
     kept = layer_probe_risks(data, output, np.array([1.0, 0.0, 0.0]), fractions, 20, 0.1, 0.05)
-    suppressed = layer_probe_risks(
-        data, output, np.array([0.0, 0.0, 1.0]), fractions, 20, 0.1, 0.05
-    )
+    lost = layer_probe_risks(data, output, np.array([0.0, 0.0, 1.0]), fractions, 20, 0.1, 0.05)
     assert np.argmin(kept) == 2
     assert np.argmin(lost) == 0
 
