@@ -139,6 +139,7 @@ def head_rows(
     measured = np.array([verdict.measured_count for verdict in verdicts])
     alive = [np.sum(o.prediction.undecayed_modes > 1e-3) for o in outcomes]
     errors = [outcome.verdict.median_relative_error for outcome in outcomes]
+    undecayed = float(np.min([outcome.undecayed_error for outcome in outcomes]))
     return (
         Row(
             id=16,
@@ -157,8 +158,9 @@ def head_rows(
             predicted=0.0,
             measured=float(np.mean(errors)),
             error=float(np.mean(errors)),
-            null=float(np.min([outcome.undecayed_error for outcome in outcomes])),
-            tolerance=SIZE_TOLERANCE,
+            null=undecayed,
+            # Theory without decay has to be at least twice as wrong.
+            tolerance=min(SIZE_TOLERANCE, undecayed / 2),
             spread=spread_of(errors),
         ),
         distance_row(
