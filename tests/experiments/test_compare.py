@@ -31,9 +31,8 @@ def _descended(features, steps=6000, rate=0.02):
     first = np.eye(dim)
     second = np.eye(dim)
     for step in range(steps):
-        decay = DECAY * np.interp(
-            step / steps, [0, 0.25, 0.5, 0.6, 0.65, 1], [0, 0, 1.25, 1.25, 1, 1]
-        )
+        along = [0, 0.25, 0.5, 0.6, 0.65, 1]
+        decay = DECAY * np.interp(step / steps, along, [0, 0, 1.25, 1.25, 1, 1])
         whole = second @ first
         gradient = -4 * whole @ cross + 4 * whole @ covariance @ whole.T @ whole @ covariance
         first, second = (
@@ -85,7 +84,7 @@ def test_the_same_function_with_other_layers_fails_the_law(trained, tmp_path):
     law = [row for row in rows if row.id == 15]
     assert any(row.verdict == "fails" for row in law)
     size = next(row for row in rows if "size of the active" in row.claim)
-    assert size.verdict == "holds"
+    assert size.error < 0.02
 
 
 @pytest.mark.parametrize(
