@@ -7,6 +7,7 @@ step after the other, newest first, and each failure is one line.
 """
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -132,14 +133,17 @@ def _load(path: Path, abstract_state: PyTree) -> PyTree:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax reports every failure to read twice, in pages; ours are one line."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Orbax reports a failure to read in pages, and again for its forgotten background tasks."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        gc.collect()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _check_same_tree(name: str, abstract_state: PyTree) -> None:

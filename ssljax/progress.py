@@ -49,18 +49,15 @@ class TrainingProgress:
             return
         self._shown = now
         rate = (step - self._start_step) / max(now - self._start, 1e-9)
-        text = f"{rate:.1f} steps/s, {_short(rate * self._batch_size)} images/s"
-        if loss is not None:
-            text = f"loss {loss:.4f}, {text}"
+        text = "" if loss is None else f"loss {loss:.4f}"
+        if rate > 0:
+            text += f", {rate:.1f} steps/s, {_short(rate * self._batch_size)} images/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, text=text)
         else:
-            left = (self._num_steps - step) / rate if rate > 0 else 0.0
-            print(
-                f"step {step}/{self._num_steps}: {text}, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            if rate > 0:
+                text += f", {(self._num_steps - step) / rate:.0f} s left"
+            print(f"step {step}/{self._num_steps}: {text}", file=sys.stderr, flush=True)
 
     def notice(self, text: str) -> None:
         """One line that stays."""
