@@ -1,1 +1,55 @@
-"""theory."""
+"""Second moments of two views in, what each layer of a contrastive network keeps out.
+
+From raw views to predicted layer spectra:
+
+>>> import jax, numpy as np
+>>> import theory
+>>> views = np.random.default_rng(0).normal(size=(500, 1, 3)) + np.zeros((1, 2, 1))
+>>> views = views * [2.0, 1.0, 0.5] + np.random.default_rng(1).normal(size=(500, 2, 3))
+>>> with jax.enable_x64(True):
+...     moments = theory.moments_from_views(views)
+...     loss = theory.spectral_loss(moments.covariance, moments.cross_covariance)
+...     grams = theory.layer_grams(theory.quadratic_optimum(loss).gram, depth=2)
+...     spectra = theory.layer_spectra(moments.covariance, grams)
+>>> spectra.shape
+(3, 3)
+
+Everything computes in float64 inside `with jax.enable_x64(True):`; the modules hold the rest.
+"""
+
+from theory.decay import decayed_optimum
+from theory.errors import InputError
+from theory.files import read_moments, write_arrays
+from theory.flow import balanced_flow, quadratic_flow
+from theory.layer_laws import geometric_mean
+from theory.layers import feature_weight, layer_grams, layer_spectra, weight_spectra
+from theory.moments import Moments, merge_moments, moments_from_views
+from theory.moments_check import check_moments
+from theory.predictions import solution
+from theory.quadratic import Optimum, QuadraticLoss, quadratic_optimum, spectral_loss
+from theory.sampling_noise import crossfit_alignment, noise_floor
+
+__all__ = [
+    "InputError",
+    "Moments",
+    "Optimum",
+    "QuadraticLoss",
+    "balanced_flow",
+    "check_moments",
+    "crossfit_alignment",
+    "decayed_optimum",
+    "feature_weight",
+    "geometric_mean",
+    "layer_grams",
+    "layer_spectra",
+    "merge_moments",
+    "moments_from_views",
+    "noise_floor",
+    "quadratic_flow",
+    "quadratic_optimum",
+    "read_moments",
+    "solution",
+    "spectral_loss",
+    "weight_spectra",
+    "write_arrays",
+]
