@@ -73,10 +73,11 @@ class MLPHead(Perceptron):
     Args:
       dim: Feature width.
       widths: Hidden widths, then the embedding width.
-      norm: stralization after each hidden layer (and the last one where ``last_norm``).
+      norm: Normalization after each hidden layer (and the last one where ``last_norm``).
+      batch_groups: Parts of the batch that batch norm treats each for itself; 1: global.
       activation: Applied to hidden layers only.
       bias: Whether hidden layers have a bias; a norm takes its place.
-      last_norm: stralize the embedding too (SimCLR's and VICReg's expanders differ here).
+      last_norm: Normalize the embedding too (SimCLR's and VICReg's expanders differ here).
       last_bias: Whether the last layer has a bias.
       rngs: Random streams of NNX.
       axis_name: Axis of ``jax.pmap`` over which batch statistics are averaged.
@@ -90,6 +91,7 @@ class MLPHead(Perceptron):
         *,
         widths: Sequence[int],
         norm: str = "none",
+        batch_groups: int = 1,
         activation: Callable[[Array], Array] = jax.nn.relu,
         bias: bool = True,
         last_norm: bool = False,
@@ -111,6 +113,7 @@ class MLPHead(Perceptron):
             last_bias=last_bias,
             rngs=rngs,
             axis_name=axis_name,
+            batch_groups=batch_groups,
             dtype=dtype,
             param_dtype=param_dtype,
         )

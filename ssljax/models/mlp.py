@@ -38,6 +38,7 @@ class Perceptron(nnx.Module):
         last_bias: bool,
         rngs: nnx.Rngs,
         axis_name: str | None,
+        batch_groups: int = 1,
         dtype,
         param_dtype,
     ):
@@ -61,7 +62,14 @@ class Perceptron(nnx.Module):
                 param_dtype=param_dtype,
             )
             setattr(self, f"layer{i}", layer)
-            made = make_norm(kind, dims[i], rngs=rngs, axis_name=axis_name, param_dtype=param_dtype)
+            made = make_norm(
+                kind,
+                dims[i],
+                rngs=rngs,
+                axis_name=axis_name,
+                batch_groups=batch_groups,
+                param_dtype=param_dtype,
+            )
             setattr(self, f"norm{i}", made)
 
     def __call__(
@@ -84,7 +92,7 @@ class MLPEncoder(nnx.Module):
     Args:
       image_shape: (height, width, channels).
       widths: Hidden widths, then the feature width.
-      norm: stralization of the hidden layers.
+      norm: Normalization of the hidden layers.
       activation: Applied to hidden layers.
       feature_activation: Apply the activation to the feature as well.
       feature_centering: Subtract the batch mean of the feature (running mean in evaluation).

@@ -17,6 +17,10 @@ class BatchNorm(nnx.BatchNorm):
     averaged over ``axis_name``, or kept per device where that is None. Momentum .9. The
     variance is the mean squared distance from the mean, never a difference of large numbers.
     bfloat16 inputs are normalized in float32 and given back as bfloat16.
+
+    With ``batch_groups`` above 1 the batch is cut into that many contiguous parts, each
+    normalized by its own statistics: what that many devices would do each for itself, on any
+    number of devices. Running statistics are then the means over the parts.
     """
 
     def __init__(
@@ -25,9 +29,13 @@ class BatchNorm(nnx.BatchNorm):
         *,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
+        batch_groups: int = 1,
         param_dtype=jnp.float32,
         scale_init=ONES,
     ):
+        if batch_groups < 1:
+            raise UsageError(f"{batch_groups} groups of the batch given; use 1 or more")
+        self.batch_groups = batch_groups
         super().__init__(
             num_features,
             momentum=0.9,
@@ -45,7 +53,31 @@ class BatchNorm(nnx.BatchNorm):
 
     def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
         """The normalized array, of the input's type."""
+        if train and self.batch_groups > 1:
+            return self._grouped(x).astype(x.dtype)
         return super().__call__(x, use_running_average=not train).astype(x.dtype)
+
+    def _grouped(self, x):
+        if x.shape[0] % self.batch_groups:
+            raise UsageError(
+                f"{x.shape[0]} views given to batch norm in {self.batch_groups} groups; "
+                "use a batch size that divides by them"
+            )
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        parts = x.astype(wide).reshape(self.batch_groups, -1, x.shape[-1])
+        mean = jnp.mean(parts, axis=1, keepdims=True)
+        square = jnp.mean((parts - mean) ** 2, axis=1, keepdims=True)
+        for running, found in ((self.mean, mean), (self.var, square)):
+            average = jnp.mean(found, axis=(0, 1))
+            if self.axis_name is not None:
+                average = jax.lax.pmean(average, self.axis_name)
+            moved = self.momentum * running[...] + (1 - self.momentum) * average
+            running[...] = jax.lax.stop_gradient(moved).astype(running[...].dtype)
+        normalized = (parts - mean) * jax.lax.rsqrt(square + self.epsilon)
+        assert self.scale is not None
+        assert self.bias is not None
+        scale, bias = self.scale[...][None, None, :], self.bias[...][None, None, :]
+        return (normalized * scale + bias).reshape(x.shape)
 
 
 class GroupNorm(nnx.GroupNorm):
@@ -56,7 +88,6 @@ class GroupNorm(nnx.GroupNorm):
         num_features: int,
         *,
         rngs: nnx.Rngs,
-        axis_name: str | None = None,
         param_dtype=jnp.float32,
         scale_init=ONES,
     ):
@@ -91,19 +122,25 @@ def make_norm(
     *,
     rngs: nnx.Rngs,
     axis_name: str | None = None,
+    batch_groups: int = 1,
     param_dtype=jnp.float32,
     scale_init=ONES,
 ) -> nnx.Module:
-    """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``."""
+    """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``.
+
+    ``batch_groups`` and ``axis_name`` concern batch normalization only.
+    """
     if norm == "none":
         return NoNorm()
     if norm not in ("batch", "group"):
         raise UsageError(f"norm {norm!r} given; use batch, group or none")
-    layer = BatchNorm if norm == "batch" else GroupNorm
-    return layer(
+    if norm == "group":
+        return GroupNorm(num_features, rngs=rngs, param_dtype=param_dtype, scale_init=scale_init)
+    return BatchNorm(
         num_features,
         rngs=rngs,
         axis_name=axis_name,
+        batch_groups=batch_groups,
         param_dtype=param_dtype,
         scale_init=scale_init,
     )

@@ -128,6 +128,7 @@ class ResNet(nnx.Module):
       width: Channels of the first stage; 64 is standard, 128 is "2x", 16 the small CIFAR ones.
       stem: ``cifar``: 3x3, stride 1, no pooling. ``imagenet``: 7x7, stride 2, 3x3 max-pool.
       norm: ``batch``, ``group`` or ``none`` (convolutions then have a bias).
+      batch_groups: Parts of the batch that batch norm treats each for itself; 1: global.
       zero_residual: Start the last norm scale of each block at zero (the block at identity).
       feature_centering: Subtract the batch mean of the feature (running mean in evaluation).
       feature_scale: Fixed factor on the feature.
@@ -152,6 +153,7 @@ class ResNet(nnx.Module):
         width: int = 64,
         stem: str = "cifar",
         norm: str = "batch",
+        batch_groups: int = 1,
         zero_residual: bool = False,
         feature_centering: bool = False,
         feature_scale: float = 1.0,
@@ -182,7 +184,12 @@ class ResNet(nnx.Module):
             param_dtype=param_dtype,
         )
         make_layer_norm = partial(
-            make_norm, norm, rngs=rngs, axis_name=axis_name, param_dtype=param_dtype
+            make_norm,
+            norm,
+            rngs=rngs,
+            axis_name=axis_name,
+            batch_groups=batch_groups,
+            param_dtype=param_dtype,
         )
         make_block = partial(
             _ResidualBlock,

@@ -194,6 +194,27 @@ def test_one_device_eight_devices_and_pmap_give_the_same_gradient_and_statistics
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), one[1], other[1])
 
 
+def test_batch_norm_in_groups_is_batch_norm_of_each_part_with_averaged_statistics(images):
+    def build(**options):
+        return make_network(
+            partial(ResNet, SHAPE, stage_sizes=(1,), width=4, **options),
+            partial(MLPHead, widths=(5, 3), norm="batch", **options),
+        )
+
+    whole, grouped = build(), build(batch_groups=2)
+    params, statistics = filled(whole)
+    found, moved = applied(grouped)(params, statistics, images, train=True)
+    halves = [
+        applied(whole)(params, statistics, part, train=True) for part in (images[:8], images[8:])
+    ]
+    expected = jnp.concatenate([outputs["embedding"] for outputs, _ in halves])
+    np.testing.assert_allclose(found["embedding"], expected, rtol=1e-4, atol=1e-5)
+    averaged = jax.tree.map(lambda a, b: (a + b) / 2, halves[0][1], halves[1][1])
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), moved, averaged)
+    with pytest.raises(UsageError, match=r"15 views given to batch norm in 2 groups"):
+        grouped.apply(params, statistics, images[:15], train=True)
+
+
 def test_recomputing_blocks_changes_neither_gradient_nor_statistics(network, state, images):
     def gradient(net):
         def loss(params):
