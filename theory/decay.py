@@ -83,7 +83,7 @@ def decayed_optimum(
       ...     loss = spectral_loss(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.1])))
       ...     optimum = decayed_optimum(loss, 0.1, 2)
       ...     [round(float(x), 4) for x in jnp.diagonal(optimum.gram)], int(optimum.active)
-      ([0.8728, 0.0], 1)
+      ([0.8732, 0.0], 1)
     """
     require_float64(
         quadratic=loss.quadratic, linear=loss.linear, weight_decay=weight_decay, path=_array(path)
