@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -246,9 +247,13 @@ def _no_agreement(depth: int, null_names: list[str]) -> dict[str, Any]:
     }
 
 
+_compiled_distances = jax.jit(jax.vmap(riemannian_distance, in_axes=(0, 0, None)))
+
+
 def _layer_distances(grams: NullGrams, measured: Grams, basis: Basis) -> np.ndarray:
     """Distance layer by layer, nan for layers the first argument does not reach."""
     distances = np.full(measured.shape[0], np.nan)
-    for layer, (first, second) in enumerate(zip(grams, measured)):
-        distances[layer] = riemannian_distance(first, second, basis)
+    reached = grams.shape[0]
+    if reached:
+        distances[:reached] = _compiled_distances(grams, measured[:reached], basis)
     return distances
