@@ -109,6 +109,7 @@ def test_flow_starts_at_the_given_scale_and_ends_at_the_optimum(moments_file, tm
     assert abs(flow["loss"][-1] - end["loss"]) < 1e-9
 
 
+@pytest.mark.slow
 def test_flow_from_a_file_follows_balanced_and_unbalanced_layers(moments_file, tmp_path):
     identity = 0.3 * np.eye(6)
     start = {"balanced": (identity, identity), "unbalanced": (identity, 2.0 * identity)}
@@ -139,7 +140,7 @@ def test_flow_from_a_file_follows_balanced_and_unbalanced_layers(moments_file, t
     np.testing.assert_allclose(grams[1], product.T @ product, atol=1e-3)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_weight_decay_leaves_a_stationary_point_with_its_penalty(moments_file, tmp_path, depth):
     out, decay = tmp_path / "out.npz", 0.1
     assert _run("solve", moments_file, "--out", out, "--depth", depth, "--weight-decay", decay) == 0
@@ -172,6 +173,7 @@ def test_the_global_branch_drops_what_the_continued_one_still_holds(tmp_path):
     assert results["global"]["loss"] < results["continued"]["loss"] - 1e-3
 
 
+@pytest.mark.slow
 def test_flow_under_weight_decay_ends_on_the_continued_branch(moments_file, tmp_path):
     decay = ("--weight-decay", 0.05)
     start = ("--times", "0,500", "--init-scale", 1.5)
