@@ -143,3 +143,36 @@ def test_one_layer_and_chosen_modes(moments, prediction):
         verdict_of(prediction, weights, moments[0], num_modes=9)
     with pytest.raises(InputError, match="predict with depth 1"):
         verdict_of(prediction, weights[:1], moments[0])
+
+
+def scaled_verdict(spread, log_factor):
+    """Commuting modes with log gains in ±spread, measured too large by one common factor."""
+    gram = np.diag(np.exp(np.linspace(-spread, spread, 4)))
+    weights = balanced_weights(np.exp(log_factor) * gram, DEPTH)
+    return verdict_of(layer_grams(gram, DEPTH), weights, np.eye(4))
+
+
+def test_a_small_distance_is_not_enough_where_a_null_is_nearly_as_close():
+    result = scaled_verdict(1.0, 0.08)
+    np.testing.assert_allclose(result.distances, [0.04, 0.08], rtol=1e-9)
+    assert result.distances[0] > 0.2 * result.best_null[0]
+    assert result.verdict == "fails"
+    assert not result.distance_holds
+
+
+def test_beating_every_null_is_not_enough_above_the_bar():
+    result = scaled_verdict(3.0, 0.12)
+    assert np.all(result.distances <= 0.2 * result.best_null)
+    np.testing.assert_allclose(result.distances, [0.06, 0.12], rtol=1e-9)
+    assert not result.distance_holds
+    assert scaled_verdict(3.0, 0.09).verdict == "holds"
+
+
+def test_uneven_layers_fail_balance_and_exponent():
+    gram = np.diag(np.exp(np.linspace(-3, 3, 4)))
+    weights = tuple(np.diag(np.diag(gram) ** power) for power in (0.35, 0.15))
+    result = verdict_of(layer_grams(gram, DEPTH), weights, np.eye(4))
+    np.testing.assert_allclose(result.exponents, [0.7, 1.0], atol=1e-12)
+    assert not result.exponent_holds
+    assert not result.balance_holds
+    assert result.verdict == "fails"
