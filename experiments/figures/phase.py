@@ -70,12 +70,18 @@ def phase_figure(
         axes.set_xlabel("augmentation retention α of the task's feature")
         axes.set_ylabel("strength φ of the task's feature")
         for text, place in (
-            ("disrupted by\naugmentation", (0.03, 0.5)),
-            ("too weak", (0.72, 0.06)),
-            ("too strong", (0.72, 0.94)),
+            ("disrupted by\naugmentation", (0.03, 0.63)),
+            ("too weak", (0.6, 0.055)),
+            ("too strong", (0.6, 0.945)),
         ):
             axes.annotate(
-                text, place, xycoords="axes fraction", fontsize=8.5, color=BLACK, va="center"
+                text,
+                place,
+                xycoords="axes fraction",
+                fontsize=8.5,
+                color=BLACK,
+                va="center",
+                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "linewidth": 0},
             )
         bar = figure.colorbar(mesh, ax=axes, pad=0.02)
         bar.set_label("log2 of labels needed after / before the head")
