@@ -11,16 +11,12 @@ import numpy as np
 from theory.arguments import make_parser
 from theory.errors import InputError
 from theory.files import check_writable, read_layers, read_moments, write_arrays
+from theory.gaussian_infonce import gaussian_infonce_loss
 from theory.moments import Moments, default_range_tolerance
 from theory.moments_check import MomentsReport, check_moments
 from theory.predictions import flow_arrays, layered_solution, solution, solution_arrays
 from theory.quadratic import QuadraticLoss, spectral_loss
-from theory.quadratic_losses import (
-    barlow_loss,
-    barlow_optimum,
-    gaussian_infonce_loss,
-    vicreg_loss,
-)
+from theory.quadratic_losses import barlow_loss, barlow_optimum, vicreg_loss
 from theory.ranks import variance_effective_rank
 from theory.sampling_noise import noise_floor
 

@@ -7,13 +7,15 @@ import pytest
 import scipy.optimize
 
 from tests import reference
+from theory.gaussian_infonce import (
+    gaussian_infonce_loss,
+    gaussian_mutual_information,
+    random_energy_load,
+)
 from theory.quadratic import quadratic_optimum, quadratic_value, spectral_loss
 from theory.quadratic_losses import (
     barlow_loss,
     barlow_optimum,
-    gaussian_infonce_loss,
-    gaussian_mutual_information,
-    random_energy_load,
     surviving_modes,
     vicreg_loss,
     with_single_layer_decay,
