@@ -1,0 +1,56 @@
+"""The README's code runs, its commands work in the order given, its files are there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    python -m ")
+]
+NEEDS_MORE = ("TFDS_DIRECTORY",)
+
+
+def test_the_python_example_runs_and_returns_four_layers(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["spectra"].shape == (4, 64)
+    assert len(code.splitlines()) <= 16
+    assert capsys.readouterr().out
+
+
+def test_every_file_the_page_links_to_is_in_the_repository():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_no_placeholder_is_left():
+    assert not re.search(r"[A-Z]+_TABLE|TODO|XXX", README)
+
+
+@pytest.mark.slow
+def test_every_command_works_in_the_order_of_the_page(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "FEATURES.npz",
+        features=rng.normal(size=(300, 1, 8)) + rng.normal(size=(300, 4, 8)),
+        W1=rng.normal(size=(8, 8)),
+        W2=rng.normal(size=(4, 8)),
+    )
+    assert len(COMMANDS) >= 10
+    for command in COMMANDS:
+        if any(word in command for word in NEEDS_MORE):
+            continue
+        words = shlex.split(command)
+        result = subprocess.run(
+            [sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        )
+        assert result.returncode == 0, f"{command}\n{result.stderr[-2000:]}"
