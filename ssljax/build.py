@@ -16,15 +16,7 @@ from ssljax.models.mlp import MLPEncoder
 from ssljax.models.resnet import ResNet
 from ssljax.network import Network, make_network
 from ssljax.optimizer import adamw, sgd, warmup_cosine
-from ssljax.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY
 from ssljax.step import Loss
-
-NAMED_POLICIES = {
-    "digits": DIGITS_POLICY,
-    "simclr": SIMCLR_POLICY,
-    "noise": NOISE_POLICY,
-    "identity": IDENTITY,
-}
 
 
 def float_type(config: Config) -> Any:

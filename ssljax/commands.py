@@ -1,31 +1,20 @@
-"""The command line: one parser for each command, and what each command does."""
+"""The command line: a parser for each command.
+
+Nothing here imports JAX, so that help, tables and mistyped names are answered at once; what a
+command does is in `ssljax.command_actions`.
+"""
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import jax
-
-from ssljax import run_commands
-from ssljax.build import NAMED_POLICIES
-from ssljax.config import Config
+from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.errors import UsageError
-from ssljax.overrides import (
-    OneLineParser,
-    add_settings,
-    overridden,
-    settings,
-    value_text,
-)
+from ssljax.overrides import OneLineParser, add_settings, settings, value_text
 from ssljax.presets import PRESETS, preset
-from ssljax.train import NonFiniteMetrics, StopRequested, fit
 
-EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
-
-_VARIANTS = {"policy": NAMED_POLICIES}
+VARIANTS = {"policy": NAMED_POLICIES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,24 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       Exit code: 0; 2 for anything the user gave that cannot be used; 1 for a run that diverged;
-      143 for one that SIGTERM stopped after saving.
+      130 for one interrupted from the keyboard; 143 for one that SIGTERM stopped after saving.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(given)
     except UsageError as error:
-        return _ended(error, 2)
-    except NonFiniteMetrics as error:
-        return _ended(error, 1)
-    except StopRequested as error:
-        return _ended(error, EXIT_STOPPED)
+        print(f"ssljax: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        return _ended("interrupted; the same command resumes at the last checkpoint", 130)
-
-
-def _ended(error: Exception | str, code: int) -> int:
-    print(f"ssljax: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+        print("ssljax: interrupted; the same command starts or resumes", file=sys.stderr)
+        return 130
 
 
 def _run(given: list[str]) -> int:
@@ -67,7 +49,7 @@ def _run(given: list[str]) -> int:
     )
     _add_train(commands, _preset_shown(given))
     shown = commands.add_parser("list", help="table of presets", description="Table of presets.")
-    shown.set_defaults(command=_list)
+    shown.set_defaults(action="list")
     show = commands.add_parser(
         "show",
         help="every field of a preset",
@@ -75,10 +57,18 @@ def _run(given: list[str]) -> int:
         epilog="example:\n  python -m ssljax show digits_linear",
     )
     show.add_argument("preset", metavar="PRESET")
-    show.set_defaults(command=_show)
-    run_commands.add_parsers(commands)
+    show.set_defaults(action="show")
+    _add_measurements(commands)
     values = parser.parse_args(given)
-    return values.command(values)
+    if values.action == "list":
+        return _list()
+    if values.action in ("show", "train"):
+        preset(values.preset)  # a mistyped name is refused before anything is imported
+    if values.action == "show":
+        return _show(values)
+    from ssljax.command_actions import ACTIONS  # noqa: PLC0415
+
+    return ACTIONS[values.action](values)
 
 
 def _preset_shown(given: list[str]) -> Config:
@@ -105,34 +95,97 @@ def _add_train(commands: Any, config: Config) -> None:
     )
     train.add_argument("preset", metavar="PRESET", help="see `python -m ssljax list`")
     train.add_argument("--workdir", metavar="DIR", help="run folder (default: runs/PRESET)")
-    add_settings(train, config, _VARIANTS)
-    train.set_defaults(command=_train)
+    add_settings(train, config, VARIANTS)
+    train.set_defaults(action="train")
 
 
-def _train(values: argparse.Namespace) -> int:
-    given = dict(vars(values))
-    workdir = given.pop("workdir") or f"runs/{values.preset}"
-    del given["command"], given["preset"]
-    config = overridden(preset(values.preset), given, _VARIANTS)
-    with _precision(config):
-        result = fit(config, workdir)
-    last = result.metrics[-1]
-    print(f"{'step':24} {last['step']}")
-    print(f"{'loss':24} {last['loss']:.6g}")
-    for layer, accuracies in result.evaluation.items():
-        for name, value in accuracies.items():
-            print(f"{layer + ' ' + name:24} {value:.4f}")
-    print(f"{'results in':24} {Path(workdir)}")
-    return 0
+def _add_measurements(commands: Any) -> None:
+    _add_moments(commands)
+    probe = _run_parser(
+        commands,
+        "probe",
+        "accuracy of a linear probe and of k nearest neighbors on a run's features",
+        "python -m ssljax probe runs/digits_smoke --layers feature,embedding",
+    )
+    _add_data_dir(probe)
+    probe.set_defaults(action="probe")
+    spectra = _run_parser(
+        commands,
+        "spectra",
+        "moments of a run's layers, as files for `python -m theory solve`",
+        "python -m ssljax spectra runs/digits_smoke --layers feature,embedding --views 16",
+    )
+    spectra.add_argument("--views", type=int, default=8, help="views of each image (default: 8)")
+    spectra.add_argument(
+        "--images", type=int, default=0, help="images used, from the first; 0: all (default: 0)"
+    )
+    _add_data_dir(spectra)
+    spectra.set_defaults(action="spectra")
+    export = commands.add_parser(
+        "export",
+        help="a run's weights as one NumPy file",
+        description="A run's weights and running statistics as one NumPy file.",
+        epilog="example:\n  python -m ssljax export runs/digits_smoke --out weights.npz",
+    )
+    export.add_argument("run", metavar="RUN", help="run folder")
+    export.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
+    export.set_defaults(action="export")
 
 
-def _precision(config: Config) -> Any:
-    is_wide = config.precision == "float64"
-    return jax.enable_x64(True) if is_wide else contextlib.nullcontext()
+def _run_parser(commands: Any, name: str, text: str, example: str) -> Any:
+    parser = commands.add_parser(
+        name, help=text, description=text.capitalize() + ".", epilog=f"example:\n  {example}"
+    )
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--layers",
+        metavar="A,B,...",
+        default="feature,embedding",
+        help="layers to measure (default: feature,embedding)",
+    )
+    return parser
 
 
-def _list(values: argparse.Namespace) -> int:
-    del values
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", default=None, metavar="DIR", help="TFDS directory (default: the run's)"
+    )
+
+
+def _add_moments(commands: Any) -> None:
+    moments = commands.add_parser(
+        "moments",
+        help="second moments of a data set's augmented views",
+        usage="python -m ssljax moments DATASET --out MOMENTS.npz [options]",
+        description="Second moments of a data set's augmented views: what theory predicts from.",
+        epilog=(
+            "examples:\n"
+            "  python -m ssljax moments digits --out moments.npz --strength 0.3 --centre\n"
+            "  python -m ssljax moments cifar10 --data-dir DIR --out moments.npz --images 5000"
+        ),
+    )
+    moments.add_argument("dataset", metavar="DATASET", help="digits, cifar10, … arrays:FILE.npz")
+    moments.add_argument("--out", required=True, metavar="MOMENTS.npz", help="file to write")
+    moments.add_argument("--strength", type=float, default=1.0, help="(default: 1.0)")
+    moments.add_argument("--views", type=int, default=16, help="views of each image (default: 16)")
+    moments.add_argument(
+        "--centre",
+        "--center",
+        dest="centre",
+        action="store_true",
+        help="subtract the mean image of the clean images first (default: off)",
+    )
+    moments.add_argument("--split", default="train", help="train, test or all (default: train)")
+    moments.add_argument(
+        "--images", type=int, default=0, help="images used, from the first; 0: all (default: 0)"
+    )
+    moments.add_argument("--seed", type=int, default=0, help="of the views (default: 0)")
+    _add_data_dir(moments)
+    add_settings(moments, PolicyChoice(), VARIANTS)
+    moments.set_defaults(action="moments")
+
+
+def _list() -> int:
     rows = [("PRESET", "DATA", "ENCODER", "HEAD", "LOSS", "STEPS", "WHAT")]
     for name, make in PRESETS.items():
         config = make()

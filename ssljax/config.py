@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ssljax.errors import UsageError
-from ssljax.policies import DIGITS_POLICY, Policy
+from ssljax.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY, Policy
+
+NAMED_POLICIES = {
+    "digits": DIGITS_POLICY,
+    "simclr": SIMCLR_POLICY,
+    "noise": NOISE_POLICY,
+    "identity": IDENTITY,
+}
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -205,6 +212,13 @@ class EvaluationConfig:
     def __post_init__(self):
         _require_nonnegative("evaluation", self, "l2")
         _require_positive("evaluation", self, "neighbors", "neighbor_temperature")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyChoice:
+    """The one setting of a command that only augments."""
+
+    policy: Policy = DIGITS_POLICY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,13 +78,8 @@ def measured_normalization(
     if mean == "views":
         image_mean = np.reshape(view_mean, shape)
     if scale == 0:
-        center = image_mean.reshape(-1)
-        covariance = (
-            second
-            - np.outer(view_mean, center)
-            - np.outer(center, view_mean)
-            + np.outer(center, center)
-        )
+        residual = view_mean - np.reshape(image_mean, -1)
+        covariance = second - np.outer(view_mean, view_mean) + np.outer(residual, residual)
         scale = float(np.linalg.eigvalsh(covariance)[-1]) ** -0.5
     return InputNormalization(jnp.asarray(image_mean, jnp.float32), jnp.asarray(scale, jnp.float32))
 

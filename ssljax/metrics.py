@@ -73,7 +73,7 @@ def _event_writer(workdir: Path, step: int) -> Any:
         from tensorboardX import SummaryWriter  # noqa: PLC0415
     except ImportError:
         return None
-    return SummaryWriter(str(workdir / "events"), purge_step=step + 1)
+    return SummaryWriter(str(workdir / "events"), purge_step=step + 1, flush_secs=10)
 
 
 class MetricsReport:

@@ -3,8 +3,15 @@ import json
 
 import pytest
 
-from ssljax.build import NAMED_POLICIES, build_network, steps_per_call
-from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from ssljax.build import build_network, steps_per_call
+from ssljax.config import (
+    NAMED_POLICIES,
+    Config,
+    EncoderConfig,
+    HeadConfig,
+    LossConfig,
+    OptimizerConfig,
+)
 from ssljax.errors import UsageError
 from ssljax.overrides import (
     OneLineParser,

@@ -189,6 +189,16 @@ def test_the_clean_mean_image_is_subtracted_exactly():
     assert normalization.scale == 2.0
 
 
+@pytest.mark.parametrize("mean", ["none", "images", "views"])
+def test_scale_zero_makes_the_largest_eigenvalue_about_the_mean_one(mean):
+    normalization = measured_normalization(_dataset(), IDENTITY, 1.0, mean=mean, scale=0.0)
+    pixels = _dataset().images.reshape(40, 9).astype(np.float64) / 16
+    if mean != "none":
+        pixels = pixels - pixels.mean(axis=0)
+    largest = np.linalg.eigvalsh(pixels.T @ pixels / 40)[-1]
+    np.testing.assert_allclose(normalization.scale, largest**-0.5, rtol=1e-5)
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(UsageError, match="batch-size 64 exceeds the 40 images"):
         make_training(_config(batch_size=64), _dataset())

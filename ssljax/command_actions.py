@@ -1,129 +1,68 @@
-"""Commands that measure: the moments of a data set, and what a trained run has learned."""
+"""What the commands do, given their parsed arguments; each returns the exit code."""
 
 import argparse
+import contextlib
 import dataclasses
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ssljax.build import NAMED_POLICIES
+from ssljax.commands import VARIANTS
+from ssljax.config import Config, PolicyChoice
 from ssljax.datasets import load_dataset
 from ssljax.errors import UsageError
 from ssljax.files import write_json
-from ssljax.measurements import (
-    EVALUATION_FILE,
-    evaluation,
-    load_pair,
-    write_layer_moments,
-)
+from ssljax.measurements import EVALUATION_FILE, evaluation, load_pair, write_layer_moments
 from ssljax.moment_sums import write_moments
 from ssljax.moments import layer_moments, mean_image, pixel_layer
-from ssljax.overrides import add_settings, overridden
+from ssljax.overrides import overridden
 from ssljax.policies import DIGITS_POLICY, SIMCLR_POLICY
+from ssljax.presets import preset
 from ssljax.progress import counted, loading_progress
-from ssljax.train import Run, load_run
+from ssljax.train import NonFiniteMetrics, Run, StopRequested, fit, load_run
+
+EXIT_DIVERGED = 1
+EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
 
 
-def add_parsers(commands: Any) -> None:
-    """Add the parsers of moments, probe, spectra and export."""
-    _add_moments(commands)
-    probe = _run_parser(
-        commands,
-        "probe",
-        "accuracy of a linear probe and of k nearest neighbors on a run's features",
-        "python -m ssljax probe runs/digits_smoke --layers feature,embedding",
-    )
-    _add_data_dir(probe)
-    probe.set_defaults(command=_probe)
-    spectra = _run_parser(
-        commands,
-        "spectra",
-        "moments of a run's layers, as files for `python -m theory solve`",
-        "python -m ssljax spectra runs/digits_smoke --layers feature,embedding --views 16",
-    )
-    spectra.add_argument("--views", type=int, default=8, help="views of each image (default: 8)")
-    spectra.add_argument(
-        "--images", type=int, default=0, help="images used, from the first; 0: all (default: 0)"
-    )
-    _add_data_dir(spectra)
-    spectra.set_defaults(command=_spectra)
-    export = commands.add_parser(
-        "export",
-        help="a run's weights as one NumPy file",
-        description="A run's weights and running statistics as one NumPy file.",
-        epilog="example:\n  python -m ssljax export runs/digits_smoke --out weights.npz",
-    )
-    export.add_argument("run", metavar="RUN", help="run folder")
-    export.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
-    export.set_defaults(command=_export)
+def train(values: argparse.Namespace) -> int:
+    """Train a preset, or resume it."""
+    given = dict(vars(values))
+    workdir = given.pop("workdir") or f"runs/{values.preset}"
+    del given["action"], given["preset"]
+    config = overridden(preset(values.preset), given, VARIANTS)
+    try:
+        with _precision(config):
+            result = fit(config, workdir)
+    except (NonFiniteMetrics, StopRequested) as error:
+        print(f"ssljax: {error}", file=sys.stderr)
+        return EXIT_DIVERGED if isinstance(error, NonFiniteMetrics) else EXIT_STOPPED
+    last = result.metrics[-1]
+    print(f"{'step':24} {last['step']}")
+    print(f"{'loss':24} {last['loss']:.6g}")
+    for layer, accuracies in result.evaluation.items():
+        for name, value in accuracies.items():
+            print(f"{layer + ' ' + name:24} {value:.4f}")
+    print(f"{'results in':24} {Path(workdir)}")
+    return 0
 
 
-def _run_parser(commands: Any, name: str, text: str, example: str) -> Any:
-    parser = commands.add_parser(
-        name, help=text, description=text.capitalize() + ".", epilog=f"example:\n  {example}"
-    )
-    parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument(
-        "--layers",
-        metavar="A,B,...",
-        default="feature,embedding",
-        help="layers to measure (default: feature,embedding)",
-    )
-    return parser
+def _precision(config: Config) -> Any:
+    is_wide = config.precision == "float64"
+    return jax.enable_x64(True) if is_wide else contextlib.nullcontext()
 
 
-def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir", default=None, metavar="DIR", help="TFDS directory (default: the run's)"
-    )
-
-
-def _add_moments(commands: Any) -> None:
-    moments = commands.add_parser(
-        "moments",
-        help="second moments of a data set's augmented views",
-        usage="python -m ssljax moments DATASET --out MOMENTS.npz [options]",
-        description="Second moments of a data set's augmented views: what theory predicts from.",
-        epilog=(
-            "examples:\n"
-            "  python -m ssljax moments digits --out moments.npz --strength 0.3 --centre\n"
-            "  python -m ssljax moments cifar10 --data-dir DIR --out moments.npz --images 5000"
-        ),
-    )
-    moments.add_argument("dataset", metavar="DATASET", help="digits, cifar10, … arrays:FILE.npz")
-    moments.add_argument("--out", required=True, metavar="MOMENTS.npz", help="file to write")
-    moments.add_argument("--strength", type=float, default=1.0, help="(default: 1.0)")
-    moments.add_argument("--views", type=int, default=16, help="views of each image (default: 16)")
-    moments.add_argument(
-        "--centre",
-        "--center",
-        dest="centre",
-        action="store_true",
-        help="subtract the mean image of the clean images first (default: off)",
-    )
-    moments.add_argument("--split", default="train", help="train, test or all (default: train)")
-    moments.add_argument(
-        "--images", type=int, default=0, help="images used, from the first; 0: all (default: 0)"
-    )
-    moments.add_argument("--seed", type=int, default=0, help="of the views (default: 0)")
-    _add_data_dir(moments)
-    add_settings(moments, _PolicyChoice(), {"policy": NAMED_POLICIES})
-    moments.set_defaults(command=_moments)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _PolicyChoice:
-    policy: Any = DIGITS_POLICY
-
-
-def _moments(values: argparse.Namespace) -> int:
+def moments(values: argparse.Namespace) -> int:
+    """Write the moments of a data set's augmented views."""
     out = _checked_output(values.out)
     # Small gray images are written digits or the like; the policy for photographs is SimCLR's.
     default = DIGITS_POLICY if values.dataset in ("digits", "mnist") else SIMCLR_POLICY
     given = {name: value for name, value in vars(values).items() if name.split(".")[0] == "policy"}
-    policy = overridden(_PolicyChoice(policy=default), given, {"policy": NAMED_POLICIES}).policy
+    policy = overridden(PolicyChoice(policy=default), given, VARIANTS).policy
     if not values.strength >= 0:
         raise UsageError(f"strength is {values.strength}: give --strength a number of at least 0")
     if values.seed < 0:
@@ -133,7 +72,7 @@ def _moments(values: argparse.Namespace) -> int:
     images = _first_images(dataset.images, values.images)
     center = mean_image(dataset.images, dataset.pixel_scale) if values.centre else None
     with counted("moments", len(images)) as report:
-        moments = layer_moments(
+        measured = layer_moments(
             pixel_layer,
             None,
             center,
@@ -146,13 +85,14 @@ def _moments(values: argparse.Namespace) -> int:
             layers=("input",),
             progress=report,
         )
-    write_moments(out, moments["input"])
-    dim = moments["input"]["covariance"].shape[0]
+    write_moments(out, measured["input"])
+    dim = measured["input"]["covariance"].shape[0]
     print(f"moments of {len(images)} images, {values.views} views, dimension {dim}: {out}")
     return 0
 
 
-def _probe(values: argparse.Namespace) -> int:
+def probe(values: argparse.Namespace) -> int:
+    """Print and write the accuracies of a run's features."""
     run = _loaded(values)
     settings = dataclasses.replace(run.config.evaluation, layers=_layers(values.layers))
     with loading_progress(run.config.data) as report:
@@ -170,7 +110,8 @@ def _probe(values: argparse.Namespace) -> int:
     return 0
 
 
-def _spectra(values: argparse.Namespace) -> int:
+def spectra(values: argparse.Namespace) -> int:
+    """Write the moments of a run's layers."""
     run = _loaded(values)
     config = run.config
     with loading_progress(config.data) as report:
@@ -194,7 +135,8 @@ def _spectra(values: argparse.Namespace) -> int:
     return 0
 
 
-def _export(values: argparse.Namespace) -> int:
+def export(values: argparse.Namespace) -> int:
+    """Write a run's weights."""
     out = _checked_output(values.out)
     run = load_run(values.run)
     arrays = {}
@@ -240,3 +182,12 @@ def _checked_output(out: str) -> Path:
             f"--out {out} is in a folder that does not exist: make {path.absolute().parent} first"
         )
     return path
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": train,
+    "moments": moments,
+    "probe": probe,
+    "spectra": spectra,
+    "export": export,
+}
