@@ -106,7 +106,9 @@ def critical_learning_rate(
       InputError: Not float64, or a depth below 1.
 
     Accuracy:
-      Exact for commuting moments, full batch and no weight decay.
+      Exact for commuting moments, full batch and no weight decay. From two layers on descent just
+      above it need not diverge: it may leave the balanced optimum for a flatter one of the same
+      end-to-end map.
 
     Source:
       Derived: the Hessian of the loss in all layers, at the balanced aligned optimum.
