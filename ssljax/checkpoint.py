@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,10 +40,8 @@ class Checkpoints:
         self._workdir = workdir
         self._keep = keep
         self._saver: Any = None
-
-    def saved_steps(self) -> tuple[int, ...]:
-        """Steps that have a complete-looking folder, ascending."""
-        return saved_steps(self._workdir)
+        for path in (workdir / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path)  # of a save that a killed process did not finish
 
     def save(self, step: int, state: PyTree) -> None:
         """Start saving; a save still running is waited for, never skipped.

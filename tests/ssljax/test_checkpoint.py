@@ -77,6 +77,14 @@ def test_an_empty_folder_has_nothing_to_restore(tmp_path):
     assert restore_newest(tmp_path, _wanted()) is None
 
 
+def test_what_a_killed_save_left_is_cleared_away(tmp_path):
+    left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    (left / "state").mkdir(parents=True)
+    assert restore_newest(tmp_path, _wanted()) is None
+    _save(tmp_path, (2,))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+
+
 def test_saving_while_another_save_runs_is_never_skipped(tmp_path):
     _save(tmp_path, range(1, 8))
     assert saved_steps(tmp_path) == tuple(range(1, 8))

@@ -258,7 +258,7 @@ def _killed_and_resumed(tmp_path, arguments):
     assert answer.returncode == 0, answer.stderr.decode()
     process = subprocess.Popen([*command, "--workdir", str(killed)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 600
-    while not list(killed.glob("checkpoints/[0-9]*")) and process.poll() is None:
+    while not saved_steps(killed) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -275,7 +275,7 @@ def _killed_and_resumed(tmp_path, arguments):
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     _killed_and_resumed(
         tmp_path,
-        "digits_mlp --num-steps=2000 --checkpoint-every=100 --evaluation.layers= --moments.views=0"
+        "digits_mlp --num-steps=1000 --checkpoint-every=100 --evaluation.layers= --moments.views=0"
         " --encoder.widths=32,16 --head.widths=16,8",
     )
 
@@ -286,6 +286,6 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
 def test_a_killed_run_on_cifar10_ends_as_one_that_was_not(tmp_path):
     _killed_and_resumed(
         tmp_path,
-        "simclr_cifar10_cpu --num-steps=200 --checkpoint-every=40 --batch-size=32"
+        "simclr_cifar10_cpu --num-steps=300 --checkpoint-every=60 --batch-size=16"
         " --encoder.width=4 --evaluation.layers= --moments.views=0",
     )
