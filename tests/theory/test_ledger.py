@@ -1,0 +1,98 @@
+"""The balance ledger against real SGD with L2, and what breaks it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theory.errors import InputError
+from theory.ledger import balance_memory, imbalance, next_imbalance, stationary_imbalance
+
+RATE, DECAY = 0.05, 0.02
+
+
+def cosine_loss(params, batch):
+    """A GELU encoder, then two linear layers and a bias between them, under cosine InfoNCE."""
+    embeddings = []
+    for view in batch:
+        hidden = jax.nn.gelu(view @ params["encoder"].T)
+        lower = hidden @ params["lower"].T + params["bias"][None]
+        end = lower @ params["upper"].T
+        embeddings.append(end / jnp.linalg.norm(end, axis=1, keepdims=True))
+    logits = embeddings[0] @ embeddings[1].T / 0.5
+    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits))
+
+
+def start(random):
+    shapes = {"encoder": (6, 5), "lower": (4, 6), "bias": (4,), "upper": (3, 4)}
+    return {name: jnp.asarray(random.normal(size=shape)) for name, shape in shapes.items()}
+
+
+def run(steps, momentum=0.0, precision=np.float64):
+    """Largest error of the ledger against the measured imbalance, relative."""
+    random = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x.astype(precision), start(random))
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    slope = jax.jit(jax.grad(cosine_loss))
+    account = imbalance(params["lower"], params["upper"], params["bias"])
+    worst = 0.0
+    for _ in range(steps):
+        shared = random.normal(size=(8, 5))
+        batch = [(shared + 0.3 * random.normal(size=(8, 5))).astype(precision) for _ in range(2)]
+        gradient = slope(params, batch)
+        account = next_imbalance(
+            account, gradient["lower"], gradient["upper"], RATE, DECAY, gradient["bias"]
+        )
+        velocity = jax.tree.map(
+            lambda v, g, w: momentum * v + g + DECAY * w, velocity, gradient, params
+        )
+        params = jax.tree.map(lambda w, v: w - RATE * v, params, velocity)
+        measured = imbalance(params["lower"], params["upper"], params["bias"])
+        worst = max(worst, float(jnp.linalg.norm(account - measured) / jnp.linalg.norm(measured)))
+    return worst
+
+
+def test_ledger_is_exact_for_sgd_with_l2_in_a_nonlinear_network():
+    assert run(200) < 1e-12
+
+
+def test_ledger_holds_in_float32_to_its_rounding():
+    assert run(200, precision=np.float32) < 1e-5
+
+
+def test_momentum_breaks_the_ledger():
+    assert run(50, momentum=0.9) > 1e-2
+
+
+def test_a_pair_of_scalars_keeps_the_law_of_balance_without_decay():
+    random = np.random.default_rng(1)
+    first, second = 0.7, 1.3
+    factor = 1.0
+    for _ in range(100):
+        x, y = random.normal(size=2)
+        slope = (first * second * x - y) * x
+        factor *= 1 - (RATE * slope) ** 2
+        first, second = first - RATE * slope * second, second - RATE * slope * first
+    np.testing.assert_allclose(second**2 - first**2, (1.3**2 - 0.7**2) * factor, rtol=1e-12)
+    one = jnp.ones((1, 1))
+    ledger = next_imbalance(2.0 * one, 3.0 * one, 5.0 * one, 0.1, 0.0)
+    np.testing.assert_allclose(ledger, 2.0 + 0.01 * (25.0 - 9.0), rtol=1e-14)
+
+
+def test_stationary_imbalance_is_the_fixed_point():
+    random = np.random.default_rng(2)
+    lower, upper = (jnp.asarray(x @ x.T) for x in random.normal(size=(2, 3, 3)))
+    end = stationary_imbalance(lower, upper, RATE, DECAY)
+    roots = jnp.linalg.cholesky(lower), jnp.linalg.cholesky(upper).T
+    np.testing.assert_allclose(next_imbalance(end, *roots, RATE, DECAY), end, rtol=1e-12)
+    approximate = RATE / (2 * DECAY) * (upper - lower)
+    np.testing.assert_allclose(end, approximate, rtol=RATE * DECAY)
+    with pytest.raises(InputError, match="stationary"):
+        stationary_imbalance(lower, upper, RATE, 0.0)
+
+
+def test_memory_is_what_decay_leaves_of_the_first_imbalance():
+    rates = jnp.full(1000, 0.01)
+    left = float(balance_memory(rates, 0.1))
+    np.testing.assert_allclose(left, (1 - 0.01 * 0.1) ** 2000, rtol=2e-3)
+    np.testing.assert_allclose(balance_memory(rates, 0.1, 0.5), left**2, rtol=1e-12)
