@@ -17,6 +17,14 @@ def imbalance(
     """Imbalance D = W_{l+1}ᵀW_{l+1} − W_lW_lᵀ (− b_l b_lᵀ) of two adjacent linear layers.
 
     In the precision of its input: this one is measured along training, in float32 too.
+
+    Args:
+      lower: W_l, (hidden, in).
+      upper: W_{l+1}, (out, hidden).
+      lower_bias: b_l of the lower layer, where it has one.
+
+    Returns:
+      D, (hidden, hidden).
     """
     squares = lower @ lower.T
     if lower_bias is not None:

@@ -29,6 +29,21 @@ def vicreg_objective(
 
     The hinge on standard deviations of the usual VICReg depends on the basis of the embedding, so
     it is no function of the Gram and not covered here. κ = 1 is the spectral contrastive loss.
+
+    Args:
+      gram: G = WᵀW of the end-to-end map.
+      covariance: Σ of augmented views.
+      cross_covariance: M of positive pairs.
+      invariance_weight: κ >= 0.
+
+    Returns:
+      The loss, shape ().
+
+    Accuracy:
+      Exact.
+
+    Source:
+      Derived: E‖f(x) − f(x⁺)‖² = 2 tr G(Σ − M).
     """
     within = covariance - cross_covariance
     pull = covariance - invariance_weight * within
@@ -40,6 +55,19 @@ def barlow_objective(gram: Matrix, cross_covariance: Matrix) -> Scalar:
 
     With fewer outputs than the rank of M every subspace is a minimum: only the start, or weight
     decay, chooses.
+
+    Args:
+      gram: G = WᵀW of the end-to-end map.
+      cross_covariance: M of positive pairs.
+
+    Returns:
+      The loss, shape ().
+
+    Accuracy:
+      Exact.
+
+    Source:
+      Derived: ‖WMWᵀ − I‖² depends on W through G alone.
     """
     return _quartic(gram, cross_covariance) - 2.0 * jnp.sum(gram * cross_covariance)
 
@@ -54,6 +82,21 @@ def gaussian_infonce_objective(
 
     −tr(GM)/τ + tr(ΣGΣG)/(2τ²): half the spectral loss of G/τ. With K negatives it holds while the
     embedding's variance tr(ΣGΣG)/τ² stays below 2 ln K.
+
+    Args:
+      gram: G = WᵀW of the end-to-end map.
+      covariance: Σ of augmented views.
+      cross_covariance: M of positive pairs.
+      temperature: τ > 0.
+
+    Returns:
+      The loss, shape ().
+
+    Accuracy:
+      Exact.
+
+    Source:
+      Derived: the log-partition of a Gaussian is half its variance.
     """
     return 0.5 * spectral_objective(gram / temperature, covariance, cross_covariance)
 
@@ -65,6 +108,21 @@ def dot_infonce_objective(
 
     ``first`` and ``second`` hold the two views of each image, row by row; second views of the
     other images are the negatives.
+
+    Args:
+      gram: G = WᵀW of the end-to-end map.
+      first: One view of each image, row by row.
+      second: The other view of the same images.
+      temperature: τ > 0.
+
+    Returns:
+      The loss, shape ().
+
+    Accuracy:
+      Exact.
+
+    Source:
+      The loss on a batch, with z zᵀ⁺ written as x G x⁺ᵀ.
     """
     return _cross_entropy(first @ gram @ second.T / temperature)
 
@@ -75,6 +133,21 @@ def cosine_infonce_objective(
     """InfoNCE of cosines on a batch; norms are xᵀGx, so it too depends on the Gram alone.
 
     Invariant under scaling G; it has no derivative where an embedding is zero.
+
+    Args:
+      gram: G = WᵀW of the end-to-end map.
+      first: One view of each image, row by row.
+      second: The other view of the same images.
+      temperature: τ > 0.
+
+    Returns:
+      The loss, shape ().
+
+    Accuracy:
+      Exact.
+
+    Source:
+      The loss on a batch, with norms written as xᵀGx.
     """
     first_scale = jax.lax.rsqrt(jnp.sum((first @ gram) * first, axis=1))
     second_scale = jax.lax.rsqrt(jnp.sum((second @ gram) * second, axis=1))

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
@@ -35,7 +36,7 @@ class DiagonalEncoder(nnx.Module):
         scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         self.image_shape = image_shape
         self.feature_dim = math.prod(image_shape)
@@ -77,7 +78,7 @@ class SymmetrizedReLUHead(nnx.Module):
         shared_threshold: bool = False,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         self.embedding_dim = dim
         self.depth = 1

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
@@ -52,7 +53,7 @@ class LinearHead(LinearChain):
         scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         if not widths:
             raise UsageError("a linear head without widths given; name at least one, or no head")
@@ -98,8 +99,8 @@ class MLPHead(Perceptron):
         last_bias: bool = True,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        dtype=None,
-        param_dtype=jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         if not widths:
             raise UsageError("an MLP head without widths given; name at least one, or no head")
@@ -149,7 +150,7 @@ class ReweightingHead(nnx.Module):
         kappa: float,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         if not (math.isfinite(kappa) and kappa >= 1.0):
             raise UsageError(f"kappa {kappa} given; the reweighting head needs a finite kappa >= 1")

@@ -6,12 +6,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float, PRNGKeyArray
 
 
 def standard_normal(
-    key: PRNGKeyArray, shape: tuple[int, ...], dtype=jnp.float32
+    key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "*shape"]:
     """``jax.random.normal``, drawn flat and reshaped.
 
@@ -22,7 +23,7 @@ def standard_normal(
 
 
 def random_frame(
-    key: PRNGKeyArray, dim: int, rank: int, dtype=jnp.float32
+    key: PRNGKeyArray, dim: int, rank: int, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "dim rank"]:
     """Uniformly distributed orthonormal columns: rank of them in dim dimensions."""
     frame, triangle = jnp.linalg.qr(standard_normal(key, (dim, rank), dtype))
@@ -30,7 +31,9 @@ def random_frame(
     return frame * jnp.where(jnp.diagonal(triangle) < 0, -1, 1).astype(dtype)[None, :]
 
 
-def _scaled_normal(key, shape, dtype=jnp.float32, out_sharding=None, *, gain, by_fan_out):
+def _scaled_normal(
+    key, shape, dtype: DTypeLike = jnp.float32, out_sharding=None, *, gain, by_fan_out
+):
     del out_sharding
     area = math.prod(shape[:-2])
     fan = area * (shape[-1] if by_fan_out else shape[-2])

@@ -7,6 +7,7 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float, PRNGKeyArray
 from ssljax.errors import UsageError
@@ -19,7 +20,7 @@ def linear_weights(
     *,
     init: str = "balanced",
     scale: float = 1.0,
-    dtype=jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, "out in"], ...]:
     r"""Starting matrices W_1, ..., W_L of a deep linear map.
 
@@ -101,7 +102,7 @@ class LinearChain(nnx.Module):
         init: str | Sequence[Float[Array, "out in"]],
         scale: float,
         rngs: nnx.Rngs,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         if isinstance(init, str):
             weights = linear_weights(rngs.params(), dims, init=init, scale=scale, dtype=param_dtype)
@@ -150,7 +151,7 @@ class LinearEncoder(LinearChain):
         scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         dims = (math.prod(image_shape), *widths)
         super().__init__(dims, init=init, scale=scale, rngs=rngs, param_dtype=param_dtype)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
@@ -115,8 +116,8 @@ class MLPEncoder(nnx.Module):
         feature_scale: float = 1.0,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        dtype=None,
-        param_dtype=jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         if not widths:
             raise UsageError("an MLP encoder without widths given; name at least the feature width")

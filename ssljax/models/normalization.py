@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
@@ -30,8 +31,8 @@ class BatchNorm(nnx.BatchNorm):
         rngs: nnx.Rngs,
         axis_name: str | None = None,
         batch_groups: int = 1,
-        param_dtype=jnp.float32,
-        scale_init=ONES,
+        param_dtype: DTypeLike = jnp.float32,
+        scale_init: nnx.Initializer = ONES,
     ):
         if batch_groups < 1:
             raise UsageError(f"{batch_groups} groups of the batch given; use 1 or more")
@@ -88,8 +89,8 @@ class GroupNorm(nnx.GroupNorm):
         num_features: int,
         *,
         rngs: nnx.Rngs,
-        param_dtype=jnp.float32,
-        scale_init=ONES,
+        param_dtype: DTypeLike = jnp.float32,
+        scale_init: nnx.Initializer = ONES,
     ):
         most = max(1, min(32, num_features // 2))
         groups = max(g for g in range(1, most + 1) if num_features % g == 0)
@@ -123,8 +124,8 @@ def make_norm(
     rngs: nnx.Rngs,
     axis_name: str | None = None,
     batch_groups: int = 1,
-    param_dtype=jnp.float32,
-    scale_init=ONES,
+    param_dtype: DTypeLike = jnp.float32,
+    scale_init: nnx.Initializer = ONES,
 ) -> nnx.Module:
     """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``.
 
@@ -160,7 +161,7 @@ class FeatureCentering(nnx.Module):
         centering: bool,
         factor: float,
         axis_name: str | None = None,
-        param_dtype=jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
     ):
         self.factor = factor
         self.axis_name = axis_name
