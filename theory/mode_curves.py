@@ -40,7 +40,13 @@ class Curve(NamedTuple):
 
 
 def _expit(coordinate, module):
-    return 1.0 / (1.0 + module.exp(-coordinate))
+    shrunk = module.exp(-module.abs(coordinate))
+    return module.where(coordinate > 0.0, 1.0, shrunk) / (1.0 + shrunk)
+
+
+def _softplus(coordinate, module):
+    """ln(1 + e^u), from the same exponential as `_expit`: the two are nearly all of the cost."""
+    return module.maximum(coordinate, 0.0) + module.log1p(module.exp(-module.abs(coordinate)))
 
 
 def _log_sum(value, angles, sign, depth, module):
@@ -77,7 +83,7 @@ def _geometric(value, depth):
 
 def _growing_time(coordinate, depth, module):
     fraction = _expit(coordinate, module)
-    late = module.logaddexp(0.0, coordinate) / depth
+    late = _softplus(coordinate, module) / depth
     late = late - _log_sum(fraction, _unity_angles(depth), -1.0, depth, module)
     return late - fraction ** (1 - depth) / (depth - 1)
 
@@ -109,7 +115,7 @@ def _series(power, sign, depth, module):
 
 def _shrinking_time(coordinate, depth, module):
     value = _expit(coordinate, module)
-    late = module.logaddexp(0.0, coordinate) / depth - value ** (depth - 1) / (depth - 1)
+    late = _softplus(coordinate, module) / depth - value ** (depth - 1) / (depth - 1)
     late = late - _log_sum(value, _unity_angles(depth), 1.0, depth, module)
     early = value ** (2 * depth - 1) * _series(value**depth, 1.0, depth, module)
     return module.where(value**depth < 0.3, early, late)

@@ -112,7 +112,7 @@ def test_time_courses_agree_with_dormand_prince(depth):
     np.testing.assert_array_equal(ours[-1], np.zeros(TIMES.size))
 
 
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("depth", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_time_courses_are_the_matrix_flow_of_moments_that_commute(depth):
     random = np.random.default_rng(0)
     basis, _ = np.linalg.qr(random.normal(size=(4, 4)))
@@ -180,7 +180,7 @@ def test_features_are_learned_by_size_but_kept_by_alignment():
     np.testing.assert_allclose(scale * end[:, 0] ** 2, alignment, rtol=1e-12)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_derivatives_of_the_curves_match_finite_differences(depth):
     scale, alignment, initial = SCALE[:7], ALIGNMENT[:7], INITIAL[:7]
     alignment = np.where(alignment == 0.0, 0.03, alignment)
