@@ -168,7 +168,7 @@ def _outcome(
         return jnp.sum(readers * (gram @ readers), axis=0)
 
     loss = spectral_loss(covariance, cross)
-    grams = _predicted_grams(loss, config.head.init_scale, times, DEPTH)
+    grams = _predicted_grams(loss, config.head.init_scale, times)
     mode_sizes = jax.vmap(sizes)(grams[:, -1])
     histories = jnp.array([[_end_to_end(w) for w in run.weights] for run in runs])
     measured_sizes = jax.vmap(jax.vmap(sizes))(histories)
@@ -197,9 +197,7 @@ def _outcome(
             spectral_loss(covariance, shuffled_pairs_null(covariance, noise_floor=floor)),
             config.head.init_scale,
             times,
-            DEPTH,
         )[-1, -1],
-        "depth 2": _predicted_grams(loss, config.head.init_scale, times, 2)[-1, -1],
     }
     height = 0.5 * mode_sizes[-1]
     return LinearOutcome(
@@ -235,11 +233,11 @@ def _outcome(
     )
 
 
-def _predicted_grams(loss: QuadraticLoss, start: float, times: np.ndarray, depth: int) -> jax.Array:
+def _predicted_grams(loss: QuadraticLoss, start: float, times: np.ndarray) -> jax.Array:
     """Layer Grams at each time of the balanced flow from equal layers of Gram `start`."""
     dim = loss.linear.shape[0]
-    factors = quadratic_flow(loss, np.sqrt(start) * jnp.eye(dim), depth, jnp.asarray(times))
-    return jax.vmap(lambda factor: jnp.asarray(factor_layer_grams(factor, depth)))(factors)
+    factors = quadratic_flow(loss, np.sqrt(start) * jnp.eye(dim), DEPTH, jnp.asarray(times))
+    return jax.vmap(lambda factor: jnp.asarray(factor_layer_grams(factor, DEPTH)))(factors)
 
 
 def _gains(grams: jax.Array, reference: jax.Array, num_modes: int) -> jax.Array:

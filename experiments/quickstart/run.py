@@ -1,6 +1,7 @@
 """All three parts, one page."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from experiments.environment import environment
@@ -36,9 +37,14 @@ def run(out: Path, scale: str) -> Results:
     # Work in rough seconds of two cores, so that the time left means something.
     total = 1.0 + seeds * 1.0 + seeds * 4.0 + seeds * len(size.strengths)
     with experiment_progress(total, "A  linear model: measuring the data") as advance:
-        linear = linear_layers(size, advance)
-        head = settled_head(size, out / "runs", advance)
-        sweep = strength_sweep(size, advance)
+        # The parts are independent: two threads keep two cores busy, also while compiling. Run
+        # folders stay in the main thread, which alone may handle signals.
+        with ThreadPoolExecutor(1) as other:
+            linear_then_sweep = other.submit(
+                lambda: (linear_layers(size, advance), strength_sweep(size, advance))
+            )
+            head = settled_head(size, out / "runs", advance)
+            linear, sweep = linear_then_sweep.result()
         rows = (*linear_rows(linear), *settled_rows(head), *sweep_rows(sweep))
         results = Results(
             "quickstart", scale, size.seeds, environment(time.perf_counter() - started), rows
