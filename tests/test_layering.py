@@ -1,4 +1,4 @@
-"""The shape of the code base: imports go downwards, files stay readable, public names are documented."""
+"""The shape of the code: imports go downwards, files stay readable, names are documented."""
 
 import ast
 import re
@@ -51,7 +51,8 @@ def test_public_functions_of_theory_say_what_they_return_and_where_it_comes_from
         if len(text.splitlines()) > 1 and len(function.args.args) > 0:
             for section in ("Args:",):
                 assert section in text, f"{function.name} lacks {section}"
-            assert re.search(r"(?m)^\s*(Returns|Raises|Yields):", text), f"{function.name} lacks Returns:"
+            returns = re.search(r"(?m)^\s*(Returns|Raises|Yields):", text)
+            assert returns, f"{function.name} lacks Returns:"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
