@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ssljax.commands import VARIANTS
-from ssljax.config import Config, PolicyChoice
+from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.datasets import load_dataset
 from ssljax.errors import UsageError
 from ssljax.files import write_json
@@ -34,7 +33,7 @@ def train(values: argparse.Namespace) -> int:
     given = dict(vars(values))
     workdir = given.pop("workdir") or f"runs/{values.preset}"
     del given["action"], given["preset"]
-    config = overridden(preset(values.preset), given, VARIANTS)
+    config = overridden(preset(values.preset), given, {"policy": NAMED_POLICIES})
     try:
         with _precision(config):
             result = fit(config, workdir)
@@ -62,7 +61,7 @@ def moments(values: argparse.Namespace) -> int:
     # Small gray images are written digits or the like; the policy for photographs is SimCLR's.
     default = DIGITS_POLICY if values.dataset in ("digits", "mnist") else SIMCLR_POLICY
     given = {name: value for name, value in vars(values).items() if name.split(".")[0] == "policy"}
-    policy = overridden(PolicyChoice(policy=default), given, VARIANTS).policy
+    policy = overridden(PolicyChoice(policy=default), given, {"policy": NAMED_POLICIES}).policy
     if not values.strength >= 0:
         raise UsageError(f"strength is {values.strength}: give --strength a number of at least 0")
     if values.seed < 0:
