@@ -34,8 +34,8 @@ def distance_row(
 ) -> Row:
     """Distances that should be small in themselves and beside the nearest null.
 
-    Of each seed the layer is taken that does worst beside its null. Accepted up to 0.10 (an RMS
-    error of ten percent over directions) and up to a fifth of the null, whichever is smaller.
+    Accepted up to 0.10 (an RMS error of ten percent over directions) and up to a fifth of the
+    null, whichever is smaller; of each seed the layer is taken that does worst by this measure.
 
     Args:
       number: The claim's number.
@@ -48,9 +48,7 @@ def distance_row(
       The row.
     """
     seeds = np.arange(len(distances))
-    # Where nothing is alive both are infinite and every layer is as bad as the next.
-    ratios = np.divide(distances, nulls, out=np.ones_like(nulls), where=np.isfinite(nulls))
-    worst = np.argmax(ratios, axis=1)
+    worst = np.argmax(distances / np.minimum(LAW_DISTANCE, nulls / NULL_RATIO), axis=1)
     error, null = distances[seeds, worst], float(np.min(nulls[seeds, worst]))
     return Row(
         id=number,

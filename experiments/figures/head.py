@@ -65,10 +65,8 @@ def settled_head_figure(
                 markersize=5,
                 label="measured, settled",
             )
-            title = f"seed {seed}"
             if active is not None:
-                title += f": {active[seed, 0]} modes predicted, {active[seed, 1]} kept"
-            axes.set_title(title)
+                axes.set_title(f"{active[seed, 0]} modes predicted, {active[seed, 1]} kept")
             axes.set_xlabel("mode index")
             axes.set_xlim(0.3, shown + 0.7)
             axes.set_ylim(-0.03, None)

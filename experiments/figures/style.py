@@ -23,7 +23,7 @@ BLACK = "#222222"
 # Okabe and Ito's palette, told apart with every kind of color blindness; its yellow is too
 # pale for thin lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 FEATURE, EMBEDDING = COLORS[0], COLORS[1]
 
 _STYLE: dict[Any, Any] = {

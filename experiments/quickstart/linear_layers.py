@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.progress import Advance
-from experiments.quickstart.scales import MODE_FLOOR, Scale, linear_config
+from experiments.quickstart.scales import LEADING_MODES, MODE_FLOOR, Scale, linear_config
 from ssljax.config import Config
 from ssljax.datasets import Dataset, load_dataset
 from ssljax.moments import layer_moments
@@ -25,7 +25,7 @@ from theory.verdict import JointVerdict, joint_verdict
 
 LAYERS = ("input", "head1", "head2", "embedding")
 DEPTH = 3
-LEADING_MODES = 20
+FINE_TIMES = 200
 
 
 class LinearOutcome(NamedTuple):
@@ -37,6 +37,8 @@ class LinearOutcome(NamedTuple):
       layer_spectra: Predicted eigenvalues of each layer's covariance, input first.
       measured_layer_spectra: Of the trained networks' outputs on fresh views.
       times: When the mode sizes are given.
+      fine_times: Times between them, for drawing.
+      fine_mode_sizes: Predicted n at the fine times.
       mode_sizes: n of each mode, predicted, in the order of alignment.
       measured_mode_sizes: The same of the trained networks.
       half_times: Time at which a mode reaches half its final predicted size; NaN for modes that
@@ -56,6 +58,8 @@ class LinearOutcome(NamedTuple):
     layer_spectra: Float[np.ndarray, "layers dim"]
     measured_layer_spectra: Float[np.ndarray, "seeds layers dim"]
     times: Float[np.ndarray, " times"]
+    fine_times: Float[np.ndarray, " fine"]
+    fine_mode_sizes: Float[np.ndarray, "fine modes"]
     mode_sizes: Float[np.ndarray, "times modes"]
     measured_mode_sizes: Float[np.ndarray, "seeds times modes"]
     half_times: Float[np.ndarray, " modes"]
@@ -168,8 +172,11 @@ def _outcome(
         return jnp.sum(readers * (gram @ readers), axis=0)
 
     loss = spectral_loss(covariance, cross)
-    grams = _predicted_grams(loss, config.head.init_scale, times)
-    mode_sizes = jax.vmap(sizes)(grams[:, -1])
+    everywhere = np.unique(np.concatenate([times, np.linspace(0.0, times[-1], FINE_TIMES)]))
+    fine_grams = _predicted_grams(loss, config.head.init_scale, everywhere)
+    fine_sizes = jax.vmap(sizes)(fine_grams[:, -1])
+    recorded = np.searchsorted(everywhere, times)
+    grams, mode_sizes = fine_grams[recorded], fine_sizes[recorded]
     histories = jnp.array([[_end_to_end(w) for w in run.weights] for run in runs])
     measured_sizes = jax.vmap(jax.vmap(sizes))(histories)
     final = grams[-1]
@@ -196,7 +203,7 @@ def _outcome(
         "shuffled pairs": _predicted_grams(
             spectral_loss(covariance, shuffled_pairs_null(covariance, noise_floor=floor)),
             config.head.init_scale,
-            times,
+            everywhere,
         )[-1, -1],
     }
     height = 0.5 * mode_sizes[-1]
@@ -213,6 +220,8 @@ def _outcome(
             ]
         ),
         times=times,
+        fine_times=everywhere,
+        fine_mode_sizes=np.asarray(fine_sizes),
         mode_sizes=np.asarray(mode_sizes),
         measured_mode_sizes=np.asarray(measured_sizes),
         half_times=_crossing(times, np.asarray(mode_sizes), np.asarray(height)),

@@ -112,8 +112,8 @@ def _linear_section(out: Path, outcome: LinearOutcome) -> Section:
     shown = [mode for mode in SHOWN_MODES if mode < outcome.num_modes]
     time_courses_figure(
         figures[1].path,
-        outcome.times,
-        outcome.mode_sizes[:, shown].T,
+        outcome.fine_times,
+        outcome.fine_mode_sizes[:, shown].T,
         outcome.times,
         np.swapaxes(outcome.measured_mode_sizes[:, :, shown], 1, 2),
         [f"mode {mode + 1}, alignment {outcome.alignments[mode]:.2f}" for mode in shown],

@@ -4,6 +4,7 @@ import numpy as np
 
 from experiments.head_rows import distance_row, head_rows, law_rows, spread_of
 from experiments.quickstart.linear_layers import LinearOutcome
+from experiments.quickstart.scales import LEADING_MODES
 from experiments.quickstart.settled_head import SettledOutcome
 from experiments.quickstart.strength_sweep import SweepOutcome
 from experiments.results import Row
@@ -13,7 +14,6 @@ WATER_FILLING = "water-filling optimum of a linear projector under cosine InfoNC
 SIZE_TOLERANCE = 0.05
 ORDER_TOLERANCE = 0.10
 SWEEP_TOLERANCE = 0.25
-LEADING_MODES = 20
 
 
 def linear_rows(outcome: LinearOutcome) -> tuple[Row, ...]:

@@ -56,8 +56,8 @@ SCALES = {
 # Fixed before the runs. Seeds 0 to 2 of the pilot that found the settings are not used again, nor
 # 10 to 12, which showed that the linear model needs smaller steps for its balance.
 MODE_FLOOR = 0.1
+LEADING_MODES = 20
 SETTLED_WEIGHT_DECAY = 0.1
-SETTLING_RATE = 0.01
 PROBE_STRENGTH = 0.3
 INFORMATION_STRENGTH = 0.5
 
