@@ -25,6 +25,31 @@ def spread_of(values: Sequence[float] | np.ndarray) -> float:
     return float(np.max(values) - np.min(values)) / 2
 
 
+def error_row(
+    number: int,
+    claim: str,
+    source: str,
+    errors: Sequence[float] | np.ndarray,
+    null: float | None,
+    tolerance: float,
+) -> Row:
+    """An error that should be small: its mean over seeds, with half their range as spread.
+
+    Args:
+      number: The claim's number.
+      claim: Its text.
+      source: Where it comes from.
+      errors: One per seed, >= 0.
+      null: The same error of the best null.
+      tolerance: Largest error accepted.
+
+    Returns:
+      The row, with 0 as prediction.
+    """
+    mean = float(np.mean(errors))
+    return Row(number, claim, source, 0.0, mean, mean, null, tolerance, spread_of(errors))
+
+
 def distance_row(
     number: int,
     claim: str,
@@ -50,17 +75,7 @@ def distance_row(
     seeds = np.arange(len(distances))
     worst = np.argmax(distances / np.minimum(LAW_DISTANCE, nulls / NULL_RATIO), axis=1)
     error, null = distances[seeds, worst], float(np.min(nulls[seeds, worst]))
-    return Row(
-        id=number,
-        claim=claim,
-        source=source,
-        predicted=0.0,
-        measured=float(np.mean(error)),
-        error=float(np.mean(error)),
-        null=null,
-        tolerance=min(LAW_DISTANCE, null / NULL_RATIO) if np.isfinite(null) else LAW_DISTANCE,
-        spread=spread_of(error),
-    )
+    return error_row(number, claim, source, error, null, min(LAW_DISTANCE, null / NULL_RATIO))
 
 
 def law_rows(verdicts: Sequence[JointVerdict], label: str) -> tuple[Row, ...]:
@@ -91,16 +106,13 @@ def law_rows(verdicts: Sequence[JointVerdict], label: str) -> tuple[Row, ...]:
             np.array([verdict.law_distances[:-1] for verdict in verdicts]),
             np.array([verdict.best_null[:-1] for verdict in verdicts]),
         ),
-        Row(
-            id=15,
-            claim=f"{label}: adjacent layers are balanced (relative residual)",
-            source=LAW,
-            predicted=0.0,
-            measured=float(np.mean(balance)),
-            error=float(np.mean(balance)),
-            null=None,
-            tolerance=BALANCE_TOLERANCE,
-            spread=spread_of(balance),
+        error_row(
+            15,
+            f"{label}: adjacent layers are balanced (relative residual)",
+            LAW,
+            balance,
+            None,
+            BALANCE_TOLERANCE,
         ),
         Row(
             id=15,
@@ -149,17 +161,14 @@ def head_rows(
             null=float(np.min(np.abs(np.asarray(alive) - measured))),
             tolerance=1.0,
         ),
-        Row(
-            id=16,
-            claim=f"{label} head: size of the active modes (median relative error)",
-            source=OPTIMUM,
-            predicted=0.0,
-            measured=float(np.mean(errors)),
-            error=float(np.mean(errors)),
-            null=undecayed,
+        error_row(
+            16,
+            f"{label} head: size of the active modes (median relative error)",
+            OPTIMUM,
+            errors,
+            undecayed,
             # Theory without decay has to be at least twice as wrong.
-            tolerance=min(SIZE_TOLERANCE, undecayed / 2),
-            spread=spread_of(errors),
+            min(SIZE_TOLERANCE, undecayed / 2),
         ),
         distance_row(
             16,

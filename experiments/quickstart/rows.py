@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.head_rows import distance_row, head_rows, law_rows, spread_of
+from experiments.head_rows import distance_row, error_row, head_rows, law_rows, spread_of
 from experiments.quickstart.linear_layers import LinearOutcome
 from experiments.quickstart.scales import LEADING_MODES
 from experiments.quickstart.settled_head import SettledOutcome
@@ -50,27 +50,21 @@ def linear_rows(outcome: LinearOutcome) -> tuple[Row, ...]:
             np.array([verdict.distances for verdict in outcome.leading_verdicts]),
             np.array([verdict.best_null for verdict in outcome.leading_verdicts]),
         ),
-        Row(
-            id=17,
-            claim="linear model: final size of each mode (median relative error)",
-            source=FORECAST,
-            predicted=0.0,
-            measured=float(np.mean(sizes)),
-            error=float(np.mean(sizes)),
-            null=float(min(np.min(errors) for errors in outcome.null_errors.values())),
-            tolerance=SIZE_TOLERANCE,
-            spread=spread_of(sizes),
+        error_row(
+            17,
+            "linear model: final size of each mode (median relative error)",
+            FORECAST,
+            sizes,
+            float(min(np.min(errors) for errors in outcome.null_errors.values())),
+            SIZE_TOLERANCE,
         ),
-        Row(
-            id=17,
-            claim="linear model: size of each mode all through training (median relative error)",
-            source=FORECAST,
-            predicted=0.0,
-            measured=float(np.mean(course_errors)),
-            error=float(np.mean(course_errors)),
-            null=float(np.min(np.median(np.abs(frozen - 1.0), axis=(1, 2)))),
-            tolerance=SIZE_TOLERANCE,
-            spread=spread_of(course_errors),
+        error_row(
+            17,
+            "linear model: size of each mode all through training (median relative error)",
+            FORECAST,
+            course_errors,
+            float(np.min(np.median(np.abs(frozen - 1.0), axis=(1, 2)))),
+            SIZE_TOLERANCE,
         ),
         Row(
             id=17,
@@ -160,17 +154,23 @@ def sweep_rows(outcome: SweepOutcome) -> tuple[Row, ...]:
             tolerance=0.0,
             spread=spread_of(np.maximum(0.1 - lost, 0.0)),
         ),
-        _forecast_row(
+        error_row(
+            19,
             "nonlinear head: defect of the embedding at training strength, from encoder statistics"
             " (median log error; null: the feature's own)",
+            WATER_FILLING,
             defect,
-            same_defect,
+            float(np.min(same_defect)),
+            SWEEP_TOLERANCE,
         ),
-        _forecast_row(
+        error_row(
+            19,
             "nonlinear head: effective rank of the embedding, from encoder statistics"
             " (median log error; null: the feature's own)",
+            WATER_FILLING,
             rank,
-            same_rank,
+            float(np.min(same_rank)),
+            SWEEP_TOLERANCE,
         ),
         _monotone_row(
             9,
@@ -205,20 +205,6 @@ def _monotone_row(number: int, claim: str, source: str, taus: list[float]) -> Ro
         error=float(np.mean(errors)),
         null=1.0,
         tolerance=0.3,
-        spread=spread_of(errors),
-    )
-
-
-def _forecast_row(claim: str, errors: np.ndarray, nulls: np.ndarray) -> Row:
-    return Row(
-        id=19,
-        claim=claim,
-        source=WATER_FILLING,
-        predicted=0.0,
-        measured=float(np.mean(errors)),
-        error=float(np.mean(errors)),
-        null=float(np.min(nulls)),
-        tolerance=SWEEP_TOLERANCE,
         spread=spread_of(errors),
     )
 
