@@ -1,6 +1,7 @@
 """`python -m experiments NAME`: each experiment holds a prediction of `theory` against `ssljax`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -80,13 +81,25 @@ def main(arguments: list[str] | None = None) -> int:
     from theory.errors import InputError as TheoryError  # noqa: PLC0415
 
     try:
-        return _run(_parser().parse_args(arguments))
+        given = _parser().parse_args(arguments)
+        _keep_compiled_programs()
+        return _run(given)
     except (InputError, UsageError, TheoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; what was finished before is kept", file=sys.stderr)
         return 130
+
+
+def _keep_compiled_programs() -> None:
+    """Let XLA reuse what it compiled: for the next seed, and the next time."""
+    import jax  # noqa: PLC0415
+
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "ssljax" / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """Test session: eight simulated devices, strict shapes, float64 for theory."""
 
 import os
+import shutil
+import tempfile
 
 # Eight simulated devices share two cores; without this each claims every thread at start-up.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -9,6 +11,16 @@ import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+# Most of the time goes into compiling, and many tests compile the same programs, some of them in
+# processes of their own: all share what XLA made, for the length of one session.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="ssljax-tests-")
+    os.environ["SSLJAX_TESTS_OWN_CACHE"] = "1"
+CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
@@ -20,3 +32,9 @@ def _float64_for_theory(request):
             yield
     else:
         yield
+
+
+def pytest_sessionfinish(session):
+    """The session that made the cache removes it; workers inherit its path from the environment."""
+    if "SSLJAX_TESTS_OWN_CACHE" in os.environ and not hasattr(session.config, "workerinput"):
+        shutil.rmtree(CACHE, ignore_errors=True)

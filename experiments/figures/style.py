@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def positive(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
 
 def measured_points(
     axes: Axes,
-    places: Float[np.ndarray, " points"],
+    places: Num[np.ndarray, " points"],
     values: Float[np.ndarray, "seeds points"],
     *,
     color: Any,
