@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments.figures.distances import distances_figure, predicted_against_measured_figure
+from experiments.figures.distances import (
+    Pairs,
+    distances_figure,
+    predicted_against_measured_figure,
+)
 from experiments.figures.head import settled_head_figure
 from experiments.figures.layers import (
     exponent_figure,
@@ -65,7 +69,7 @@ DRAWN = {
         path, ["layer 1"], np.array([[np.inf]]), {"rotation": np.array([[np.inf]])}
     ),
     "identity line": lambda path: predicted_against_measured_figure(
-        path, {"embedding": (SPECTRUM, SEEDS[0, 0])}, {"input": (SPECTRUM[::-1], SEEDS[0, 0])}
+        path, {"embedding": Pairs(SPECTRUM, SEEDS[0, 0])}, {"input": Pairs(SPECTRUM, SEEDS[0, 1])}
     ),
     "settled head": lambda path: settled_head_figure(
         path,
