@@ -95,7 +95,7 @@ def test_the_help_of_a_preset_shows_its_own_defaults(capsys):
         main(["train", "digits_linear", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "linear: width" not in text
-    assert "--num-steps N training steps (default: 3000)" in text
+    assert "--num-steps N training steps (default: 4000)" in text
 
 
 def test_list_is_a_table_of_every_preset(capsys):
