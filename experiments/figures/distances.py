@@ -44,7 +44,7 @@ def predicted_against_measured_figure(
       value_label: What the numbers are, with their unit.
       band: Half-width of the shaded band, as a fraction.
     """
-    with drawing(path, 4.6, 3.3) as figure:
+    with drawing(path, 5.4, 3.6) as figure:
         axes = figure.subplots()
         for index, (name, pairs) in enumerate((nulls or {}).items()):
             marker = ("x", "+", "1", "2", "3", "4")[index % 6]
@@ -79,9 +79,8 @@ def predicted_against_measured_figure(
         axes.set_yscale("log")
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
-        axes.set_box_aspect(1)
         axes.set_xlabel(f"predicted {value_label}")
-        axes.set_ylabel(f"measured {value_label}")
+        axes.set_ylabel(f"measured\n{value_label}")
         legend_outside(axes)
 
 

@@ -132,10 +132,10 @@ def spectra_over_training_figure(
                 start, end = effective_ranks[0, layer], effective_ranks[-1, layer]
                 axes.annotate(
                     f"effective rank\n{start:.1f} → {end:.1f}",
-                    (0.97, 0.97),
+                    (0.05, 0.04),
                     xycoords="axes fraction",
-                    ha="right",
-                    va="top",
+                    ha="left",
+                    va="bottom",
                     fontsize=8,
                 )
         for axes in panels[:, 0]:
