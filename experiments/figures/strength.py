@@ -13,6 +13,7 @@ from experiments.figures.style import (
     EMBEDDING,
     FEATURE,
     FULL_WIDTH,
+    MARKERS,
     drawing,
     measured_points,
     seed_range,
@@ -101,7 +102,7 @@ def _suppression(axes: Axes, strengths: Float[np.ndarray, " strengths"], defect:
     axes.set_yticks([0.25, 0.5, 1.0, 2.0], ["0.25", "0.5", "1", "2"])
     axes.minorticks_off()
     axes.set_title("b  suppression R")
-    axes.set_ylabel("R = I(embedding) / I(feature)")
+    axes.set_ylabel("embedding's I / feature's I")
     crossing = crossing_strength(strengths, seed_range(ratio).median)
     if np.isfinite(crossing):
         axes.axvline(crossing, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -162,11 +163,12 @@ def _information(
     axes: Axes, strengths: Float[np.ndarray, " strengths"], information: Mapping[str, LayerPair]
 ) -> None:
     for index, (name, pair) in enumerate(information.items()):
-        style = ("-", "--", ":", "-.")[index % 4]
+        marker = MARKERS[index % len(MARKERS)]
         for values, color in ((pair.feature, FEATURE), (pair.embedding, EMBEDDING)):
-            axes.plot(strengths, seed_range(values).median, style, color=color, linewidth=1.1)
-        axes.plot([], [], style, color=BLACK, label=name)
+            axes.plot(strengths, seed_range(values).median, color=color, linewidth=0.8, alpha=0.5)
+            measured_points(axes, strengths, values, color=color, marker=marker)
+        axes.plot([], [], marker, color=BLACK, label=name)
     axes.set_title("f  augmentation parameters\n    recovered by a probe")
     axes.set_ylabel("R²")
     axes.set_ylim(0, 1)
-    axes.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=1.5)
+    axes.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=1.0)
