@@ -96,7 +96,7 @@ def _keep_compiled_programs() -> None:
     """Let XLA reuse what it compiled: for the next seed, and the next time."""
     import jax  # noqa: PLC0415
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "ssljax" / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)

@@ -1,4 +1,4 @@
-"""The claims about a linear head, as rows with criteria that were fixed before any run."""
+"""The claims about a linear head, as rows whose rules were fixed before the runs shown."""
 
 from collections.abc import Sequence
 

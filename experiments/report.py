@@ -82,7 +82,7 @@ def write_report(
       results: The verdicts, shown as a table, and the provenance.
 
     Raises:
-      InputError: The file cannot be written or a figure is missing.
+      InputError: The file cannot be written.
     """
     parts = [
         "<!doctype html>",
@@ -117,8 +117,10 @@ def verdict_sentence(results: Results) -> str:
     return (
         f"{counts['holds']} of {len(results.rows)} claims hold, {counts['fails']} fail,"
         f" {counts['inconclusive']} are inconclusive. A claim holds when the error, at the unlucky"
-        " end of its spread over seeds, is within a tolerance fixed before the run that the best"
-        " null does not meet; it fails when even the lucky end is outside."
+        " end of its spread over seeds, is within a tolerance that the best null does not meet; it"
+        " fails when even the lucky end is outside. The rule for each tolerance was fixed before"
+        " the run; where the rule is a fraction of the best null, the number is the run's own. A"
+        " row without a null rests on its tolerance alone."
     )
 
 

@@ -41,6 +41,8 @@ class LinearOutcome(NamedTuple):
       fine_mode_sizes: Predicted n at the fine times.
       mode_sizes: n of each mode, predicted, in the order of alignment.
       measured_mode_sizes: The same of the trained networks.
+      shallow_mode_sizes: Predicted for a network of depth 2, a null while modes grow; where they
+        end does not depend on the depth.
       half_times: Time at which a mode reaches half its final predicted size; NaN for modes that
         start too large.
       measured_half_times: The same, measured against the same height.
@@ -62,6 +64,7 @@ class LinearOutcome(NamedTuple):
     fine_mode_sizes: Float[np.ndarray, "fine modes"]
     mode_sizes: Float[np.ndarray, "times modes"]
     measured_mode_sizes: Float[np.ndarray, "seeds times modes"]
+    shallow_mode_sizes: Float[np.ndarray, "times modes"]
     half_times: Float[np.ndarray, " modes"]
     measured_half_times: Float[np.ndarray, "seeds modes"]
     verdicts: tuple[JointVerdict, ...]
@@ -224,6 +227,9 @@ def _outcome(
         fine_mode_sizes=np.asarray(fine_sizes),
         mode_sizes=np.asarray(mode_sizes),
         measured_mode_sizes=np.asarray(measured_sizes),
+        shallow_mode_sizes=np.asarray(
+            jax.vmap(sizes)(_predicted_grams(loss, config.head.init_scale, times, 2)[:, -1])
+        ),
         half_times=_crossing(times, np.asarray(mode_sizes), np.asarray(height)),
         measured_half_times=np.array(
             [_crossing(times, np.asarray(one), np.asarray(height)) for one in measured_sizes]
@@ -242,11 +248,13 @@ def _outcome(
     )
 
 
-def _predicted_grams(loss: QuadraticLoss, start: float, times: np.ndarray) -> jax.Array:
+def _predicted_grams(
+    loss: QuadraticLoss, start: float, times: np.ndarray, depth: int = DEPTH
+) -> jax.Array:
     """Layer Grams at each time of the balanced flow from equal layers of Gram `start`."""
     dim = loss.linear.shape[0]
-    factors = quadratic_flow(loss, np.sqrt(start) * jnp.eye(dim), DEPTH, jnp.asarray(times))
-    return jax.vmap(lambda factor: jnp.asarray(factor_layer_grams(factor, DEPTH)))(factors)
+    factors = quadratic_flow(loss, np.sqrt(start) * jnp.eye(dim), depth, jnp.asarray(times))
+    return jax.vmap(lambda factor: jnp.asarray(factor_layer_grams(factor, depth)))(factors)
 
 
 def _gains(grams: jax.Array, reference: jax.Array, num_modes: int) -> jax.Array:
