@@ -43,8 +43,8 @@ class Scale(NamedTuple):
 
 SCALES = {
     "smoke": Scale(40, 3, 200),
-    "laptop": Scale(160, 8, 4000),
-    "paper": Scale(320, 16, 16000),
+    "laptop": Scale(160, 8, 400),
+    "paper": Scale(320, 16, 2000),
 }
 
 
