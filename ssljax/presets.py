@@ -48,7 +48,7 @@ def digits_linear() -> Config:
 
     python -m ssljax train digits_linear
 
-    Some ten seconds. Balanced start, plain gradient descent on the spectral contrastive loss;
+    Balanced start, plain gradient descent on the spectral contrastive loss;
     the learning rates sum to 30.6 units of gradient-flow time.
     """
     return Config(
@@ -98,8 +98,6 @@ def digits_mlp() -> Config:
     """A perceptron with a nonlinear head and NT-Xent, for sweeps of the augmentation strength.
 
     python -m ssljax train digits_mlp --strength 0.8
-
-    Some ten seconds.
     """
     return Config(
         strength=0.35,
