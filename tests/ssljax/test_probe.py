@@ -3,6 +3,8 @@ import pytest
 
 from ssljax.errors import UsageError
 from ssljax.probe import linear_probe, regression_probe, ridge_probe
+from ssljax.probe_path import probe_path
+from ssljax.sgd_probe import sgd_probe
 from tests.ssljax.test_neighbors import TEST, TEST_LABELS, TRAIN, TRAIN_LABELS
 
 DATA = (TRAIN, TRAIN_LABELS, TEST, TEST_LABELS)
@@ -48,7 +50,7 @@ def test_the_probe_stops_at_the_minimum_of_the_stated_objective():
 
 
 def test_sample_weights_count_like_repetitions():
-    repeats = np.random.default_rng(0).integers(1, 4, 300)
+    repeats = np.repeat([0, 1, 2], 100)  # 300 rows again: nothing new to compile
     weighted = linear_probe(
         *DATA, num_classes=4, standardize=False, sample_weights=repeats.astype(float)
     )
@@ -78,14 +80,19 @@ def test_the_regression_probe_recovers_linear_targets_and_nothing_from_noise():
     assert abs(ours.r2[2]) < 0.1
 
 
-def test_a_constant_feature_changes_nothing():
-    def extended(x):
-        return np.concatenate([x, np.full((len(x), 1), 5, np.float32)], axis=1)
+def test_a_constant_feature_is_given_no_weight_whatever_its_value():
+    def replaced(x, value):
+        return np.concatenate([x[:, :5], np.full((len(x), 1), value, np.float32)], axis=1)
 
-    plain = linear_probe(*DATA, num_classes=4)
-    more = linear_probe(extended(TRAIN), TRAIN_LABELS, extended(TEST), TEST_LABELS, num_classes=4)
-    np.testing.assert_allclose(more.weights[:6], plain.weights, atol=1e-3)
-    np.testing.assert_array_equal(more.predictions, plain.predictions)
+    probes = [
+        linear_probe(
+            replaced(TRAIN, value), TRAIN_LABELS, replaced(TEST, value), TEST_LABELS, num_classes=4
+        )
+        for value in (0.0, 5.3)
+    ]
+    np.testing.assert_allclose(probes[1].weights, probes[0].weights, atol=1e-3)
+    np.testing.assert_allclose(probes[1].weights[5], 0, atol=1e-3)
+    np.testing.assert_array_equal(probes[1].predictions, probes[0].predictions)
 
 
 def test_test_images_decide_nothing():
@@ -101,3 +108,80 @@ def test_bad_probe_input_is_refused():
         linear_probe(*DATA, num_classes=3)
     with pytest.raises(UsageError, match="NaN"):
         ridge_probe(TRAIN * np.float32(np.nan), *DATA[1:], num_classes=4)
+
+
+def test_a_start_saves_iterations_and_does_not_move_the_minimum():
+    cold = linear_probe(*DATA, num_classes=4, l2=1e-2)
+    warm = linear_probe(*DATA, num_classes=4, l2=1e-2, start=cold)
+    assert warm.iterations < cold.iterations / 2
+    np.testing.assert_allclose(warm.weights, cold.weights, atol=2e-4)
+
+
+PENALTIES = (1e-4, 1e-1, 1e-2, 3.0)
+
+
+def test_the_penalty_is_chosen_on_held_out_training_features():
+    path = probe_path(*DATA, penalties=PENALTIES, num_classes=4, held_out=0.25, seed=1)
+    np.testing.assert_array_equal(path.penalties, [3.0, 1e-1, 1e-2, 1e-4])
+    order = np.random.default_rng(1).permutation(300)
+    out, rest = order[:75], order[75:]
+    cold = [
+        linear_probe(
+            TRAIN[rest], TRAIN_LABELS[rest], TRAIN[out], TRAIN_LABELS[out], num_classes=4, l2=l2
+        )
+        for l2 in path.penalties
+    ]
+    np.testing.assert_array_equal(path.held_out_accuracies, [fit.test_accuracy for fit in cold])
+    assert path.iterations.sum() < sum(fit.iterations for fit in cold)  # warm starts
+    assert path.l2 == path.penalties[np.argmax(path.held_out_accuracies)]
+    whole = linear_probe(*DATA, num_classes=4, l2=path.l2)
+    np.testing.assert_allclose(path.probe.weights, whole.weights, atol=1e-3)
+    # Other test features: the same choice, the same weights.
+    other = probe_path(
+        TRAIN, TRAIN_LABELS, -TEST, TEST_LABELS, penalties=PENALTIES, num_classes=4,
+        held_out=0.25, seed=1,
+    )  # fmt: skip
+    np.testing.assert_array_equal(other.probe.weights, path.probe.weights)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_descent_reaches_the_minimum_that_the_solver_finds(standardize):
+    scale = np.array([1, 2, 0.5, 3, 1, 1], np.float32)
+    data = (TRAIN * scale + 1, TRAIN_LABELS, TEST * scale + 1, TEST_LABELS)
+    options = {"num_classes": 4, "l2": 1e-2, "standardize": standardize}
+    exact = linear_probe(*data, **options)
+    ours = sgd_probe(*data, **options, epochs=30, batch_size=50)
+    # Averaged noise of the last, small steps: relative excess loss.
+    assert exact.loss <= ours.loss * (1 + 1e-6)
+    assert ours.loss < exact.loss * 1.002
+    assert np.mean(ours.predictions != exact.predictions) < 0.02
+    assert ours.iterations == 180
+
+
+def test_more_epochs_come_closer_and_the_seed_decides_the_rest():
+    exact = linear_probe(*DATA, num_classes=4, l2=1e-2)
+    losses = [
+        sgd_probe(*DATA, num_classes=4, l2=1e-2, epochs=epochs, batch_size=50).loss - exact.loss
+        for epochs in (3, 30)
+    ]
+    assert losses[1] < losses[0] / 3
+    first, second, third = (
+        sgd_probe(*DATA, num_classes=4, epochs=3, batch_size=50, seed=seed).weights
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert np.max(np.abs(first - third)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sgd_probe(*DATA, num_classes=4, epochs=0), "at least one epoch"),
+        (lambda: probe_path(*DATA, num_classes=4, penalties=()), "one or more"),
+        (lambda: probe_path(*DATA, num_classes=4, penalties=(-1.0,)), "at least 0"),
+        (lambda: probe_path(*DATA, num_classes=4, penalties=(1.0,), held_out=1e-4), "both parts"),
+    ],
+)
+def test_impossible_paths_and_descents_are_refused(call, message):
+    with pytest.raises(UsageError, match=message):
+        call()
