@@ -15,8 +15,10 @@ from ssljax.models.linear import LinearEncoder
 from ssljax.models.mlp import MLPEncoder
 from ssljax.models.resnet import ResNet
 from ssljax.network import Network, make_network
+from ssljax.objectives import Objective, pair_objective
 from ssljax.optimizer import adamw, sgd, warmup_cosine
-from ssljax.step import Loss
+from ssljax.step import MakeViews
+from ssljax.views import make_view_pairs
 
 
 def float_type(config: Config) -> Any:
@@ -98,11 +100,16 @@ def build_network(
     return make_network(encoders[encoder.kind], heads[head.kind], axis_name=axis_name)
 
 
-def build_loss(config: Config) -> Loss:
-    """The loss on the embeddings of the first and second views."""
+def build_objective(config: Config) -> Objective:
+    """What is minimized: a function of the network's layers and the labels."""
     if config.loss.name == "spectral":
-        return spectral_contrastive
-    return partial(nt_xent, temperature=config.loss.temperature)
+        return pair_objective(spectral_contrastive)
+    return pair_objective(partial(nt_xent, temperature=config.loss.temperature))
+
+
+def build_views(config: Config) -> MakeViews:
+    """How views are made of a batch of images."""
+    return make_view_pairs(config.policy)
 
 
 def build_schedule(config: Config) -> optax.Schedule:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ssljax.arrays import Array, PyTree
+from ssljax.arrays import PyTree
 from ssljax.errors import UsageError
 
 BATCH_AXIS = "batch"
@@ -113,8 +113,8 @@ class Parallel(NamedTuple):
         )
         return first(state)
 
-    def place_constant(self, array: Any) -> Array:
-        """An array that every device reads whole, such as the data set or the strength."""
+    def place_constant(self, array: Any) -> Any:
+        """Arrays that every device reads whole, such as the data set or the strength."""
         return jax.device_put(array, self.replicated)
 
 
@@ -156,15 +156,15 @@ def repeated(step: Step, num_steps: int) -> Step:
     """``num_steps`` steps as one function; metrics are stacked along a leading axis."""
     if num_steps == 1:
         # No loop: XLA runs convolutions inside a loop on CPU without its fast kernels.
-        def once(state: Any, images: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
-            state, metrics = step(state, images, strength)
+        def once(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+            state, metrics = step(state, data, strength)
             return state, {name: value[None] for name, value in metrics.items()}
 
         return once
 
-    def many(state: Any, images: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+    def many(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
         return jax.lax.scan(
-            lambda carry, _: step(carry, images, strength), state, None, length=num_steps
+            lambda carry, _: step(carry, data, strength), state, None, length=num_steps
         )
 
     return many
@@ -174,8 +174,8 @@ def compiled(step: Step, parallel: Parallel) -> Step:
     """The step compiled for the mesh; the state passed in is given up (donated).
 
     Args:
-      step: ``(state, images, strength) -> (state, metrics)``, built with ``parallel.placement``.
-      parallel: Mesh and mode. The state comes from `Parallel.place_state`, images and strength
+      step: ``(state, data, strength) -> (state, metrics)``, built with ``parallel.placement``.
+      parallel: Mesh and mode. The state comes from `Parallel.place_state`, data and strength
         from `Parallel.place_constant`.
 
     Returns:

@@ -11,15 +11,16 @@ class Observer(NamedTuple):
 
     Attributes:
       observe: ``(params, gradients, outputs, state) -> (state, scalars)``. Parameters and
-        gradients are those of the step, before the update; ``outputs`` holds ``embedding`` and
-        the layers asked for, over the global batch, shape ``(batch, 2, …)`` with the two views on
-        the second axis; ``scalars`` are added to the metrics of the step.
+        gradients are those of the step, before the update; ``outputs`` holds ``embedding``,
+        the layers asked for and those the loss reads, over the global batch, shape
+        ``(batch, 2, …)`` with the views on the second axis, and ``label`` of shape ``(batch,)``;
+        ``scalars`` are added to the metrics of the step.
       initial_state: State before the first step: a pytree of arrays, empty by default.
       layers: Names of the layers that ``observe`` wants in ``outputs``.
     """
 
     observe: Callable[
-        [PyTree, PyTree, Mapping[str, Float[Array, "..."]], PyTree],
+        [PyTree, PyTree, Mapping[str, Array], PyTree],
         tuple[PyTree, Mapping[str, Float[Array, ""]]],
     ]
     initial_state: PyTree = ()

@@ -11,6 +11,18 @@ from ssljax.network import Network
 from ssljax.observers import Observer
 
 
+class Average(NamedTuple):
+    """Moving averages over the steps, one for each leaf of the network.
+
+    Attributes:
+      params: Of the trained weights.
+      statistics: Of the running statistics.
+    """
+
+    params: PyTree
+    statistics: PyTree
+
+
 class TrainState(NamedTuple):
     """The whole state of a run; two equal states continue identically.
 
@@ -21,6 +33,8 @@ class TrainState(NamedTuple):
       optimizer_state: Optax's.
       key: Root key of batches and augmentation; never changes, steps are folded into it.
       observer_states: One entry for each observer of the step.
+      average: Moving averages, BYOL's target or the weights to evaluate; None where there are
+        none.
     """
 
     step: Int[Array, "..."]
@@ -29,6 +43,7 @@ class TrainState(NamedTuple):
     optimizer_state: Any
     key: PRNGKeyArray
     observer_states: tuple[PyTree, ...]
+    average: PyTree = None
 
 
 def make_state(
@@ -36,6 +51,8 @@ def make_state(
     optimizer: optax.GradientTransformation,
     seed: int | Int[Array, ""],
     observers: tuple[Observer, ...] = (),
+    *,
+    averaged: bool = False,
 ) -> TrainState:
     """The state before the first step; the same seed gives the same state.
 
@@ -44,6 +61,7 @@ def make_state(
       optimizer: Initializes its own state.
       seed: Root of the run's randomness; may be traced, so that seeds can be mapped over.
       observers: Their initial states are carried along.
+      averaged: Carry moving averages, which start at the weights drawn.
 
     Returns:
       State at step 0.
@@ -59,4 +77,6 @@ def make_state(
         observer_states=tuple(
             jax.tree.map(jnp.asarray, observer.initial_state) for observer in observers
         ),
+        # A copy: two leaves of a state that is given up must not share a buffer.
+        average=jax.tree.map(jnp.copy, Average(params, statistics)) if averaged else None,
     )

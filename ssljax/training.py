@@ -9,10 +9,11 @@ import numpy as np
 
 from ssljax.arrays import Array, Float, Int
 from ssljax.build import (
-    build_loss,
     build_network,
+    build_objective,
     build_optimizer,
     build_schedule,
+    build_views,
     float_type,
     steps_per_call,
 )
@@ -28,7 +29,7 @@ from ssljax.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
 from ssljax.network import Network
 from ssljax.observers import Observer
 from ssljax.state import TrainState, make_state
-from ssljax.step import make_step
+from ssljax.step import ResidentData, Update, make_draw, make_step, make_update
 
 
 class Training(NamedTuple):
@@ -45,6 +46,8 @@ class Training(NamedTuple):
         leading axis of runs, metrics are ``(runs, num_steps)``.
       advance: ``advance(state, strength, num_steps) -> (state, metrics)`` in one compiled call;
         ``strength`` comes from `place`. `run` is made of it.
+      update: ``update(state, images, labels, identity, strength) -> (state, metrics)``, pure and
+        not compiled: the step on a batch that is given (one device's part of it under pmap).
       single_state: The state without the axis of devices that pmap adds.
       place_state: Its inverse: a state read from disk, onto the devices (a copy).
       place: A constant on every device.
@@ -61,6 +64,7 @@ class Training(NamedTuple):
     run: Callable[[TrainState, float, int], tuple[TrainState, dict[str, Array]]]
     sweep: Callable[..., tuple[TrainState, dict[str, Array]]]
     advance: Callable[[TrainState, Array, int], tuple[TrainState, dict[str, Array]]]
+    update: Update
     single_state: Callable[[TrainState], TrainState]
     place_state: Callable[[TrainState], TrainState]
     place: Callable[[Any], Array]
@@ -110,19 +114,22 @@ def make_training(
 
     network = network_on(None)
     optimizer = build_optimizer(config)
-    step = make_step(
+    update = make_update(
         network_on(parallel.placement.axis_name),
-        build_loss(config),
+        build_objective(config),
         optimizer,
-        config.policy,
-        config.batch_size,
-        config.sampling,
+        build_views(config),
         dataset.pixel_scale,
         observers=observers,
         placement=parallel.placement,
         dtype=dtype,
     )
-    images = parallel.place_constant(dataset.images)
+    draw = make_draw(config.batch_size, config.sampling, placement=parallel.placement)
+    step = make_step(draw, update)
+    data = ResidentData(
+        images=parallel.place_constant(dataset.images),
+        labels=parallel.place_constant(dataset.labels.astype(np.int32)),
+    )
     calls: dict[int, Any] = {}
     call_length = steps_per_call(config)
 
@@ -135,7 +142,7 @@ def make_training(
     def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
         if num_steps not in calls:
             calls[num_steps] = compiled(repeated(step, num_steps), parallel)
-        return calls[num_steps](state, images, strength)
+        return calls[num_steps](state, data, strength)
 
     def run(state: TrainState, strength: float, num_steps: int) -> Any:
         placed = parallel.place_constant(np.asarray(strength, dtype))
@@ -154,14 +161,14 @@ def make_training(
             raise UsageError("a sweep maps over runs, with pmap it cannot: use --parallel jit")
         if num_steps not in sweeps:
 
-            def one(seed: Array, strength: Array, stored: Array) -> Any:
+            def one(seed: Array, strength: Array, stored: ResidentData) -> Any:
                 return repeated(step, num_steps)(make(seed), stored, strength)
 
             sweeps[num_steps] = jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
         return sweeps[num_steps](
             parallel.place_constant(np.asarray(seeds)),
             parallel.place_constant(np.asarray(strengths, dtype)),
-            images,
+            data,
         )
 
     return Training(
@@ -171,6 +178,7 @@ def make_training(
         run=run,
         sweep=sweep,
         advance=advance,
+        update=update,
         single_state=parallel.single_state,
         place_state=parallel.place_state,
         place=parallel.place_constant,

@@ -123,8 +123,9 @@ def test_the_step_traces_once_copies_nothing_from_the_host_and_reuses_the_state(
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_observers_see_both_views_of_the_global_batch(mode):
-    assert _run("nt_xent", 8, mode).shapes == {"embedding": (32, 2, 8), "feature": (32, 2, 4)}
+def test_observers_see_both_views_and_the_labels_of_the_global_batch(mode):
+    shapes = {"embedding": (32, 2, 8), "feature": (32, 2, 4), "label": (32,)}
+    assert _run("nt_xent", 8, mode).shapes == shapes
 
 
 _FIVE_STEPS = """
