@@ -14,8 +14,9 @@ import numpy as np
 from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.datasets import load_dataset
 from ssljax.errors import UsageError
+from ssljax.evaluation import EVALUATION_FILE, evaluation
 from ssljax.files import write_json
-from ssljax.measurements import EVALUATION_FILE, evaluation, load_pair, write_layer_moments
+from ssljax.measurements import MOMENTS, load_pair, write_layer_moments
 from ssljax.moment_sums import write_moments
 from ssljax.moments import layer_moments, mean_image, pixel_layer
 from ssljax.overrides import overridden
@@ -122,7 +123,7 @@ def spectra(values: argparse.Namespace) -> int:
     )
     written = write_layer_moments(
         config,
-        Path(values.run),
+        Path(values.run) / MOMENTS,
         run.network,
         run.state,
         dataset,

@@ -20,6 +20,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one a line; none without the file, nor from a half-written line.
+
+    A process that was killed leaves at most its last line half-written.
+    """
+    lines = []
+    if path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 

@@ -1,4 +1,4 @@
-"""What is measured on a trained network: moments of its layers, and accuracies of its features."""
+"""What is written about a trained network: moments of its layers, Grams of its head, accuracies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,35 +6,38 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ssljax.config import Config, EvaluationConfig
+from ssljax.arrays import Float
+from ssljax.config import Config
 from ssljax.datasets import Dataset, load_dataset
 from ssljax.errors import UsageError
-from ssljax.features import layer_features
+from ssljax.evaluation import (
+    EVALUATION_FILE,
+    PROTOCOL,
+    evaluation,
+    named_layers,
+    on_one_device,
+    protocol,
+)
 from ssljax.files import read_json, write_json
 from ssljax.moment_sums import write_moments
 from ssljax.moments import layer_moments
-from ssljax.neighbors import cosine_knn
 from ssljax.network import Network
-from ssljax.probe import linear_probe
 from ssljax.progress import counted, loading_progress, notice
 from ssljax.state import TrainState
 
 MOMENTS = "moments"
-EVALUATION_FILE = "evaluation.json"
 HEAD_WEIGHTS_FILE = "head_weights.npz"
+HEAD_GRAMS_FILE = "head_grams.npz"
 
 
 def check_layers(network: Network, layers: tuple[str, ...]) -> None:
-    """Refuse the name of a layer that the network does not have.
+    """Refuse the name of a layer that the network does not have (`named_layers`)."""
+    named_layers(network, layers)
 
-    Raises:
-      UsageError: There is no such layer.
-    """
-    for name in layers:
-        if name not in network.layers:
-            raise UsageError(
-                f"no layer {name!r} in this network: it has {', '.join(network.layers)}"
-            )
+
+def moments_file(folder: Path, layer: str) -> Path:
+    """``folder/LAYER.npz``."""
+    return folder / f"{layer.replace('/', '-')}.npz"
 
 
 def head_weights(config: Config, state: TrainState) -> dict[str, np.ndarray]:
@@ -48,9 +51,25 @@ def head_weights(config: Config, state: TrainState) -> dict[str, np.ndarray]:
     }
 
 
+def head_grams(weights: dict[str, np.ndarray]) -> Float[np.ndarray, "depth dim dim"]:
+    r"""Grams of a linear head's layers in its input: ``W_1^T ... W_l^T W_l ... W_1`` for each l.
+
+    Args:
+      weights: ``W1``, …, ``WL`` as `head_weights` gives them, at least one.
+
+    Returns:
+      The form in which ``theory solve`` writes predicted Grams, float64.
+    """
+    grams, product = [], np.eye(weights["W1"].shape[1])
+    for number in range(1, len(weights) + 1):
+        product = np.asarray(weights[f"W{number}"], np.float64) @ product
+        grams.append(product.T @ product)
+    return np.stack(grams)
+
+
 def write_layer_moments(
     config: Config,
-    workdir: Path,
+    folder: Path,
     network: Network,
     state: TrainState,
     dataset: Dataset,
@@ -59,15 +78,17 @@ def write_layer_moments(
     views: int,
     progress: bool = True,
 ) -> list[Path]:
-    """Moments of a trained network's layers, each in a file that ``theory solve`` reads.
+    """Moments of a network's layers, each in a file that ``theory solve`` reads.
 
-    The views are those of training's policy and strength, drawn with keys of their own; the
-    network is in evaluation mode. The matrices of a linear head are written beside them.
+    The views are those of training's policy and strength, drawn with keys of their own, the same
+    ones at every call: two measurements of one run differ by what the network learned between
+    them. The network is in evaluation mode. The matrices of a linear head and their Grams are
+    written beside the moments.
 
     Args:
       config: What was trained.
-      workdir: Run folder; files go to ``moments/LAYER.npz``.
-      network: The trained network.
+      folder: Files go to ``folder/LAYER.npz``; made if need be.
+      network: The network.
       state: Its state.
       dataset: Images to augment.
       layers: Names of the layers.
@@ -80,8 +101,8 @@ def write_layer_moments(
     Raises:
       UsageError: A layer does not exist or the folder cannot be written.
     """
-    check_layers(network, layers)
-    state = _on_one_device(state)
+    layers = named_layers(network, layers)
+    state = on_one_device(state)
     with counted("moments", len(dataset.images), enabled=progress) as report:
         moments = layer_moments(
             network.apply,
@@ -97,85 +118,25 @@ def write_layer_moments(
             batch_size=max(1, config.moments.batch_size // views),
             progress=report,
         )
-    folder = workdir / MOMENTS
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be made ({error.strerror}): give a run folder that can be written"
         ) from error
     written = []
     for name in layers:
-        path = folder / f"{name.replace('/', '-')}.npz"
-        write_moments(path, moments[name])
-        written.append(path)
+        written.append(moments_file(folder, name))
+        write_moments(written[-1], moments[name])
     weights = head_weights(config, state)
     if weights:
-        path = folder / HEAD_WEIGHTS_FILE
-        write_moments(path, weights)
-        written.append(path)
+        for file, arrays in (
+            (HEAD_WEIGHTS_FILE, weights),
+            (HEAD_GRAMS_FILE, {"gram": head_grams(weights)}),
+        ):
+            written.append(folder / file)
+            write_moments(written[-1], arrays)
     return written
-
-
-def evaluation(
-    network: Network,
-    state: TrainState,
-    train: Dataset,
-    test: Dataset,
-    settings: EvaluationConfig,
-    *,
-    progress: bool = True,
-) -> dict[str, dict[str, float]]:
-    """Accuracies of a linear probe and of cosine k nearest neighbors on frozen, clean features.
-
-    Args:
-      network: The trained network, used in evaluation mode.
-      state: Its state.
-      train: Images and labels that the probe is fitted to and that vote.
-      test: Images and labels that are classified; nothing is chosen with them.
-      settings: Layers, penalty, neighbors and temperature.
-      progress: Show how far it is.
-
-    Returns:
-      For each layer ``probe_accuracy``, ``probe_train_accuracy`` and ``knn_accuracy``.
-    """
-    check_layers(network, settings.layers)
-    state = _on_one_device(state)
-
-    def features(part: Dataset, name: str) -> dict[str, np.ndarray]:
-        with counted(f"{name} features", len(part.images), enabled=progress) as report:
-            return layer_features(
-                network.apply,
-                state.params,
-                state.statistics,
-                part.images,
-                part.pixel_scale,
-                layers=settings.layers,
-                progress=report,
-            )
-
-    train_features, test_features = features(train, "training"), features(test, "test")
-    accuracies = {}
-    for name in settings.layers:
-        pair = (train_features[name], train.labels, test_features[name], test.labels)
-        probe = linear_probe(*pair, num_classes=train.num_classes, l2=settings.l2)
-        accuracies[name] = {
-            "probe_accuracy": probe.test_accuracy,
-            "probe_train_accuracy": probe.train_accuracy,
-            "knn_accuracy": cosine_knn(
-                *pair,
-                neighbors=min(settings.neighbors, len(train.labels)),
-                temperature=settings.neighbor_temperature,
-            ),
-        }
-        if progress:
-            notice(f"{name}: {accuracy_text(accuracies[name])}")
-    return accuracies
-
-
-def accuracy_text(accuracies: dict[str, float]) -> str:
-    """``probe 0.9512, k-NN 0.9301``."""
-    return f"probe {accuracies['probe_accuracy']:.4f}, k-NN {accuracies['knn_accuracy']:.4f}"
 
 
 def load_pair(
@@ -219,27 +180,30 @@ def measured_run(
     Returns:
       Accuracies by layer; empty where none were asked for or there are no test images.
     """
-    missing = tuple(
-        name
-        for name in config.moments.layers
-        if not (workdir / MOMENTS / f"{name.replace('/', '-')}.npz").exists()
-    )
-    if config.moments.views and missing:
-        write_layer_moments(
-            config,
-            workdir,
-            network,
-            state,
-            dataset,
-            layers=missing,
-            views=config.moments.views,
-            progress=progress,
-        )
+    folder = workdir / MOMENTS
+    if config.moments.views:
+        layers = named_layers(network, config.moments.layers)
+        missing = tuple(name for name in layers if not moments_file(folder, name).exists())
+        if missing:
+            write_layer_moments(
+                config,
+                folder,
+                network,
+                state,
+                dataset,
+                layers=missing,
+                views=config.moments.views,
+                progress=progress,
+            )
     path = workdir / EVALUATION_FILE
     if not config.evaluation.layers:
         return {}
-    if path.exists() and set(read_json(path)) == set(config.evaluation.layers):
-        return read_json(path)
+    wanted = protocol(config.evaluation, config.data)
+    if path.exists():
+        found = read_json(path)
+        kept = found.pop(PROTOCOL, None) == wanted
+        if kept and set(found) == set(named_layers(network, config.evaluation.layers)):
+            return found
     if test is not None:
         pair = (dataset, test)
     else:
@@ -248,10 +212,5 @@ def measured_run(
     if pair is None:
         return {}
     accuracies = evaluation(network, state, *pair, config.evaluation, progress=progress)
-    write_json(path, accuracies)
+    write_json(path, {**accuracies, PROTOCOL: wanted})
     return accuracies
-
-
-def _on_one_device(state: TrainState) -> TrainState:
-    """Measuring is done on one device; replicas would all repeat the same work."""
-    return jax.device_put(state, jax.devices()[0])

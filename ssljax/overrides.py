@@ -68,8 +68,16 @@ def _number(kind: type) -> Callable[[str], Any]:
     return convert
 
 
-def _sequence(item: Callable[[str], Any]) -> Callable[[str], Any]:
+def sequence(item: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """A reader of ``A,B,…`` for argparse."""
+    if item in (int, float):
+        item = _number(item)  # pyright: ignore[reportArgumentType]
     return lambda text: tuple(item(part.strip()) for part in text.split(",") if part.strip())
+
+
+def setting_reader(setting: Setting) -> dict[str, Any]:
+    """The argparse keywords, ``type`` or ``choices``, that read a value of a setting."""
+    return _reader(setting.annotation)
 
 
 def _reader(annotation: Any) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def _reader(annotation: Any) -> dict[str, Any]:
         return {"choices": get_args(annotation)}
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
-        return {"type": _sequence(_reader(item).get("type", str)), "metavar": "A,B,..."}
+        return {"type": sequence(_reader(item).get("type", str)), "metavar": "A,B,..."}
     if isinstance(annotation, types.UnionType):
         return _reader(next(arg for arg in get_args(annotation) if arg is not type(None)))
     if annotation is bool:
