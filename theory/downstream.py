@@ -29,13 +29,14 @@ def sample_indicators(
     log-convex in t: there is one best layer.
 
     Args:
-      weights: s_i > 0, weights at the output.
+      weights: s_i >= 0, weights at the output. A feature of weight 0 is in no layer but the input.
       variances: v_i >= 0 of the features in the downstream data: φ² + σ², or φ² without noise.
       strengths: φ_i > 0, amplitudes of the features in the downstream data.
       fractions: Fractional depths; 1/2 and 1 are pre- and post-projection at two layers.
 
     Returns:
-      Indicators, ``(features, fractions)``; lower needs fewer labels.
+      Indicators, ``(features, fractions)``; lower needs fewer labels, infinite where the feature is
+      absent.
 
     Raises:
       InputError: An argument is not float64.
@@ -56,11 +57,14 @@ def sample_indicators(
       [[1.25, 1.0625], [5.0, 17.0]]
     """
     require_float64(weights=weights, variances=variances, strengths=strengths, fractions=fractions)
-    logs = jnp.log(weights)
+    kept = jnp.asarray(weights) > 0.0
+    logs = jnp.log(jnp.where(kept, weights, 1.0))
     # Ratios to the task's own weight, so that no power of a small weight underflows.
     ratios = 2.0 * (logs[None, :] - logs[:, None])
     powers = jnp.exp(ratios[:, None, :] * fractions[None, :, None])
-    return jnp.sum(powers * variances[None, None, :], axis=-1) / strengths[:, None] ** 2
+    present = kept[:, None] | (jnp.asarray(fractions) == 0.0)[None, :]
+    sums = jnp.sum(jnp.where(present.T[None], powers * variances[None, None, :], 0.0), axis=-1)
+    return jnp.where(present, sums / strengths[:, None] ** 2, jnp.inf)
 
 
 def head_disadvantages(weights: Features, variances: Features) -> Features:

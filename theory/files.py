@@ -1,11 +1,16 @@
 """Moments and results on disk: what is read is checked, what is written is written whole."""
 
+import contextlib
+import io
+import json
 import os
+import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +26,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Arrays of an npz file by name; nothing in the file is ever executed.
 
     Args:
-      path: An npz file of plain arrays.
+      path: An npz file of plain arrays; ``"-"`` is standard input.
 
     Returns:
       Arrays by name.
@@ -29,9 +34,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
       InputError: No such file, not an npz file, truncated, or holding pickled objects.
     """
-    path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with _opened(path) as stream:
             # np.load accepts a bare pickle or a .npy too; only archives are wanted here.
             if not zipfile.is_zipfile(stream):
                 raise InputError(
@@ -117,7 +121,8 @@ def check_writable(path: str | Path) -> None:
     """Refuse, before any work is done, a path that a file cannot be written to.
 
     Args:
-      path: Where a result will go; its folder is created when it is written.
+      path: Where a result will go; its folder is created when it is written. ``"-"`` is the
+        screen.
 
     Returns:
       Nothing.
@@ -125,6 +130,8 @@ def check_writable(path: str | Path) -> None:
     Raises:
       InputError: The path is a folder, or a parent is a file or not writable.
     """
+    if str(path) == "-":
+        return
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is an existing folder, wanted a file to write: add a file name")
@@ -150,15 +157,61 @@ def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
     Raises:
       InputError: The file cannot be written.
     """
+    with _replaced(path) as stream:
+        # The annotation of savez knows no keyword but its own.
+        named: dict[str, Any] = dict(arrays)
+        np.savez(stream, **named)
+
+
+def write_result(path: str | Path, **arrays: np.ndarray) -> None:
+    """Write a result all at once, as the name of its file asks for.
+
+    Args:
+      path: Where: JSON for a name that ends in .json, ``"-"`` prints JSON, else npz.
+      **arrays: Arrays by name. In JSON they are nested lists, and numbers that are not finite
+        are null.
+
+    Returns:
+      Nothing.
+
+    Raises:
+      InputError: The file cannot be written.
+    """
+    if str(path) != "-" and Path(path).suffix != ".json":
+        write_arrays(path, **arrays)
+        return
+    listed = {name: _finite(np.asarray(array).tolist()) for name, array in arrays.items()}
+    text = json.dumps(listed, indent=1) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    with _replaced(path) as stream:
+        stream.write(text.encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _opened(path: str | Path) -> Any:
+    if str(path) == "-":
+        return io.BytesIO(sys.stdin.buffer.read())
+    return Path(path).open("rb")
+
+
+@contextlib.contextmanager
+def _replaced(path: str | Path) -> Iterator[BinaryIO]:
+    """A stream whose content takes the place of a file once all of it is written."""
     path = Path(path)
     check_writable(path)
-    named: dict[str, Any] = dict(arrays)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, **named)
+            yield stream
         # mkstemp makes a private file; a result is as readable as any other new file.
         mask = os.umask(0)
         os.umask(mask)

@@ -5,8 +5,13 @@ import itertools
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from theory.alignment import psd_power
 from theory.arrays import Arr, Grams, require_float64
+from theory.errors import InputError
 from theory.network import Weights, check_chain
+
+# Eigenvalues of a measured Gram below this fraction of its largest are rounding.
+_RANGE = 1e-12
 
 
 def chain_layer_grams(weights: Weights) -> Grams:
@@ -60,3 +65,53 @@ def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
         size = jnp.linalg.norm(incoming) + jnp.linalg.norm(outgoing)
         residuals.append(2.0 * jnp.linalg.norm(outgoing - incoming) / size)
     return jnp.stack(residuals) if residuals else jnp.zeros(0)
+
+
+def gram_chain(grams: Grams) -> Weights:
+    r"""Weights of the narrowest reading of measured layer Grams, for `balance_residuals`.
+
+    With P_l = G_l^{1/2}: W_1 = G_1^{1/2} and :math:`W_{l+1} = G_{l+1}^{1/2} G_l^{-1/2}` on the
+    range of G_l. The Grams of this chain are the given ones, and any chain with these Grams whose
+    layers read nothing but what the layers below deliver is a rotation of it: balance residuals,
+    exponents and distances agree.
+
+    Args:
+      grams: Layer Grams G_1..G_L of one network, positive semi-definite.
+
+    Returns:
+      W_1..W_L, (dim, dim).
+
+    Raises:
+      InputError: The Grams are not float64, or a layer keeps a direction that an earlier one has
+        dropped, as no network does.
+
+    Accuracy:
+      Machine precision times the condition of each Gram on its range.
+
+    Source:
+      Derived: P_lᵀP_l determines P_l up to a rotation from the left.
+
+    Example:
+      >>> import jax
+      >>> with jax.enable_x64(True):
+      ...     half = jnp.diag(jnp.array([0.5, 0.1]))
+      ...     chain = gram_chain(jnp.stack([half, half @ half]))
+      ...     bool(balance_residuals(chain)[0] < 1e-14)
+      True
+    """
+    require_float64(grams=grams)
+    grams = jnp.asarray(grams)
+    weights, below = [], None
+    for gram in grams:
+        root = psd_power(gram, 0.5, tolerance=_RANGE)
+        weights.append(root if below is None else root @ below)
+        below = psd_power(gram, -0.5, tolerance=_RANGE)
+    missed = jnp.max(jnp.abs(chain_layer_grams(tuple(weights)) - grams), axis=(1, 2))
+    wrong = jnp.nonzero(missed > 1e-6 * jnp.max(jnp.abs(grams), axis=(1, 2)))[0]
+    if wrong.size:
+        raise InputError(
+            f"layer {int(wrong[0]) + 1} is no Gram of a layer above the one before: it is not"
+            " positive semi-definite, or keeps directions that were dropped before; give Grams"
+            " (W_l…W_1)ᵀ(W_l…W_1) of one network, first layer first"
+        )
+    return tuple(weights)

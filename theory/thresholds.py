@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from theory.arrays import Arr, Scalar, Spectrum, require_float64
 from theory.integration import check_depth
@@ -129,14 +129,14 @@ def decayed_mode(
     return jnp.where(alive, (a / s) ** (1.0 / depth) * root, 0.0)
 
 
-def initialisation_active(
+def learned_modes(
     scale: Spectrum,
     alignment: Spectrum,
     initial: Spectrum,
     weight_decay: float | Scalar,
     depth: int,
-) -> Int[Arr, ""]:
-    r"""Number of modes that flow with constant weight decay learns from its start.
+) -> Bool[Arr, " modes"]:
+    r"""Modes that flow with constant weight decay learns from its start.
 
     From two layers on the origin attracts: a mode is learned iff it starts above the smaller root
     of :math:`4 s r^{L-1} (a - s r^L) = \lambda`. From a small start that is iff
@@ -150,7 +150,7 @@ def initialisation_active(
       depth: Number of layers L, at least 1.
 
     Returns:
-      Number of modes, shape ``()``.
+      True for each mode that is learned; their number is the initialization rule's count.
 
     Raises:
       InputError: Not float64, or a depth below 1.
@@ -167,8 +167,8 @@ def initialisation_active(
       >>> with jax.enable_x64(True):
       ...     s, a = jnp.ones(2), jnp.array([0.9, 0.5])
       ...     starts = jnp.array([0.5, 0.05])
-      ...     [int(initialisation_active(s, a, r * s, 0.12, 2)) for r in starts]
-      [2, 1]
+      ...     [learned_modes(s, a, r * s, 0.12, 2).tolist() for r in starts]
+      [[True, True], [True, False]]
     """
     require_float64(scale=scale, alignment=alignment, initial=initial, weight_decay=weight_decay)
     limits = decay_thresholds(scale, alignment, depth)
@@ -176,7 +176,7 @@ def initialisation_active(
     growing = 4.0 * scale * initial ** (depth - 1) * (alignment - size) > weight_decay
     # Past the peak of the pull a mode shrinks to the stable root, it does not die.
     past = (size >= limits.gap_fraction * alignment) & (alignment > 0.0)
-    return jnp.sum((growing | past) & (weight_decay < limits.saddle_node) & (initial > 0.0))
+    return (growing | past) & (weight_decay < limits.saddle_node) & (initial > 0.0)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -158,3 +158,15 @@ def test_impossible_probes_are_refused():
         effective_ridge(np.ones(2), 0, 1.0)
     with pytest.raises(InputError, match="ridge is 0"):
         effective_ridge(np.ones(2), 5, 0.0)
+
+
+def test_a_feature_of_no_weight_is_in_the_input_only():
+    weights, ones = np.array([1.0, 0.5, 0.0]), np.ones(3)
+    fractions = np.array([0.0, 0.5, 1.0])
+    found = sample_indicators(weights, ones, ones, fractions)
+    np.testing.assert_allclose(found[:, 0], 3.0)
+    assert np.all(np.isinf(found[2, 1:]))
+    without = sample_indicators(weights[:2], ones[:2], ones[:2], fractions)
+    np.testing.assert_allclose(found[:2, 1:], without[:, 1:])
+    slope = jax.grad(lambda w: sample_indicators(w, ones, ones, fractions)[0, 1])(weights)
+    assert np.all(np.isfinite(slope))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theory.errors import InputError
-from theory.linear_chain import balance_residuals, chain_layer_grams
+from theory.linear_chain import balance_residuals, chain_layer_grams, gram_chain
 
 
 def positive(rng, dim, spread):
@@ -34,3 +34,28 @@ def test_layers_that_do_not_fit_are_refused():
         balance_residuals((np.ones((3, 4)), np.ones((2, 5))))
     with pytest.raises(InputError, match="give W_1 first"):
         chain_layer_grams((np.ones((3, 4)), np.ones((2, 5))))
+
+
+def test_a_chain_of_grams_is_as_unbalanced_as_the_network_they_come_from():
+    random = np.random.default_rng(3)
+    shapes = ((5, 4), (6, 5), (3, 6))
+    weights = [random.normal(size=shape) for shape in shapes]
+    # Each layer reads only what the one below delivers: four features reach every width.
+    delivered = np.linalg.qr(weights[0])[0]
+    weights[1] = weights[1] @ delivered @ delivered.T
+    delivered = np.linalg.qr(weights[1] @ weights[0])[0]
+    weights[2] = weights[2] @ delivered @ delivered.T
+    grams = chain_layer_grams(tuple(weights))
+    chain = gram_chain(grams)
+    np.testing.assert_allclose(chain_layer_grams(chain), grams, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        balance_residuals(chain), balance_residuals(tuple(weights)), rtol=1e-9
+    )
+
+
+def test_grams_of_no_network_are_refused():
+    dropped = np.diag([1.0, 0.0])
+    with pytest.raises(InputError, match="layer 2 is no Gram"):
+        gram_chain(np.stack([dropped, np.eye(2)]))
+    with pytest.raises(InputError, match="layer 1 is no Gram"):
+        gram_chain(np.diag([1.0, -1.0])[None])

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq, minimize_scalar
 
 from theory.errors import InputError
-from theory.thresholds import decay_thresholds, decayed_mode, initialisation_active
+from theory.thresholds import decay_thresholds, decayed_mode, learned_modes
 
 SCALE, ALIGNMENT = np.array([1.0, 0.4, 2.5, 0.1]), np.array([0.9, 0.3, 0.6, 0.05])
 
@@ -122,7 +122,7 @@ def test_start_decides_which_modes_flow_learns(depth):
     end = solve_ivp(
         lambda _, r: 2 * r * (pull(r, s, a, depth) - decay), (0, 2000.0), start, "LSODA", rtol=1e-9
     ).y[:, -1]
-    assert int(initialisation_active(s, a, start, decay, depth)) == np.sum(end > 1e-4)
+    np.testing.assert_array_equal(learned_modes(s, a, start, decay, depth), end > 1e-4)
 
 
 def test_bad_input_is_refused():
