@@ -3,7 +3,8 @@
 Three habits of Orbax are worked around here: its default policy skips a save silently while
 another one runs, `latest` names steps that cannot be read, and every kind of damage comes back
 as pages about handlers. Saves are therefore forced and their answer checked, restoring tries one
-step after the other, newest first, and each failure is one line.
+step after the other, newest first, and each failure is one line. What Orbax does not notice, the
+manifest does (`ssljax.manifest`).
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import gc
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +21,16 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from ssljax.arrays import PyTree
+from ssljax.distributed import agreed, all_agree, is_first
 from ssljax.errors import UsageError
+from ssljax.manifest import Manifest, check_files, read_manifest, remove_checkpoint, seal
 
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
+
+
+class SaveFailed(RuntimeError):
+    """A checkpoint could not be written; those before it are intact."""
 
 
 class Restored(NamedTuple):
@@ -30,38 +38,115 @@ class Restored(NamedTuple):
 
     step: int
     state: PyTree
-    damaged: tuple[int, ...]
+    damaged: tuple[tuple[int, str], ...]
 
 
 class Checkpoints:
-    """The checkpoints of one run folder: asynchronous, atomic, the newest few kept."""
+    """The checkpoints of one run folder: asynchronous, atomic, the newest few and the best kept.
 
-    def __init__(self, workdir: Path, keep: int):
+    All processes of a run save together; the first seals what was saved and removes the old.
+    """
+
+    def __init__(self, workdir: Path, keep: int, *, metric_name: str = "loss"):
         self._workdir = workdir
         self._keep = keep
+        self._metric_name = metric_name
         self._saver: Any = None
-        for path in (workdir / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(path)  # of a save that a killed process did not finish
+        self._sealing: threading.Thread | None = None
+        self._failure: Exception | None = None
+        if is_first():
+            for path in (workdir / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path)  # of a save that a killed process did not finish
 
-    def save(self, step: int, state: PyTree) -> None:
+    def save(
+        self, step: int, state: PyTree, *, metric: float | None = None, history: bytes = b""
+    ) -> None:
         """Start saving; a save still running is waited for, never skipped.
 
         The arrays may be donated to the next step right away.
+
+        Args:
+          step: Steps taken.
+          state: Arrays to save.
+          metric: Decides which checkpoint is best: see `best_step`.
+          history: Lines of metrics up to this step, kept with the state.
+
+        Raises:
+          SaveFailed: This checkpoint or the one before could not be written.
         """
-        if self._saver is None:
-            policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
-            self._saver = ocp.training.Checkpointer(
-                str((self._workdir / CHECKPOINTS).absolute()),
-                preservation_policy=policy,
-            )
-        if not self._saver.save_async(step, state, force=True, overwrite=True):
-            raise RuntimeError(f"Orbax skipped the checkpoint of step {step}")
+        self._finish()
+        folder = self._workdir / CHECKPOINTS
+        try:
+            if self._saver is None:
+                self._saver = ocp.training.Checkpointer(str(folder.absolute()))
+            response = self._saver.save_async(step, state, force=True, overwrite=True)
+        except Exception as error:  # OSError, ValueError of tensorstore, …
+            raise _failed(step, error) from error
+        if not response:
+            raise SaveFailed(f"Orbax skipped the checkpoint of step {step}")
+        manifest = Manifest(metric, self._metric_name)
+
+        def complete() -> None:
+            try:
+                response.result()
+                if is_first():
+                    seal(folder / str(step), manifest, history)
+                    self._remove_old()
+            except Exception as error:
+                self._failure = _failed(step, error)
+
+        self._sealing = threading.Thread(target=complete, name="sealing")
+        self._sealing.start()
 
     def close(self) -> None:
-        """Wait until everything is on disk."""
-        if self._saver is not None:
-            self._saver.close()
-            self._saver = None
+        """Wait until everything is on disk.
+
+        Raises:
+          SaveFailed: The last checkpoint could not be written.
+        """
+        try:
+            self._finish()
+        finally:
+            if self._saver is not None:
+                saver, self._saver = self._saver, None
+                with contextlib.suppress(Exception):  # what failed was said by _finish
+                    saver.close()
+
+    def _finish(self) -> None:
+        if self._sealing is not None:
+            self._sealing.join()
+            self._sealing = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _remove_old(self) -> None:
+        steps = saved_steps(self._workdir)
+        kept = {*steps[-self._keep :], best_step(self._workdir)}
+        for step in steps:
+            if step not in kept:
+                remove_checkpoint(self._workdir / CHECKPOINTS / str(step))
+
+
+def _failed(step: int, error: Exception) -> SaveFailed:
+    text = " ".join(str(error).split())
+    reason = "No space left on device" if "No space left" in text else text[:120]
+    return SaveFailed(
+        f"the checkpoint of step {step} could not be written ({reason}): those before it are"
+        " intact; make room or mend the folder, then the same command resumes"
+    )
+
+
+def best_step(workdir: Path) -> int | None:
+    """The step whose metric is best: the lowest, or the highest where it is an accuracy."""
+    values = {}
+    for step in saved_steps(workdir):
+        with contextlib.suppress(UsageError):  # a damaged one is not best
+            manifest = read_manifest(workdir / CHECKPOINTS / str(step))
+            if manifest is not None and manifest.metric is not None:
+                is_accuracy = "accuracy" in manifest.metric_name
+                values[step] = -manifest.metric if is_accuracy else manifest.metric
+    return min(values, key=lambda step: (values[step], step), default=None)
 
 
 def saved_steps(workdir: Path) -> tuple[int, ...]:
@@ -72,37 +157,59 @@ def saved_steps(workdir: Path) -> tuple[int, ...]:
     return tuple(sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()))
 
 
-def restore_newest(workdir: Path, abstract_state: PyTree) -> Restored | None:
+def restore_newest(
+    workdir: Path,
+    abstract_state: PyTree,
+    *,
+    step: int | None = None,
+    as_saved: tuple[str, ...] = (),
+) -> Restored | None:
     """The newest checkpoint that can be read, or none where nothing was saved yet.
+
+    Every process of a run calls it, and all of them read the same step.
 
     Args:
       workdir: Run folder.
       abstract_state: Shapes, types and shardings of the state (`abstract`).
+      step: Only this one, instead of the newest.
+      as_saved: Fields of the state whose shapes are taken from the checkpoint, whatever was saved
+        there: a reader does not know the observers of the run.
 
     Returns:
-      The state, its step, and the newer steps passed over because they are damaged.
+      The state, its step, and the newer steps passed over, with what is wrong with each.
 
     Raises:
       UsageError: There are checkpoints and none of them can be read.
     """
-    steps = saved_steps(workdir)
+    steps = agreed(lambda: list(saved_steps(workdir) if step is None else (step,)))
     if not steps:
         return None
-    damaged: list[int] = []
-    reason = ""
-    for step in reversed(steps):
-        try:
-            state = _load(workdir / CHECKPOINTS / str(step), abstract_state)
-        except UsageError as error:
-            reason = str(error)
-            damaged.append(step)
-        else:
-            return Restored(step, state, tuple(damaged))
+    damaged: list[tuple[int, str]] = []
+    for candidate in reversed(steps):
+        folder = workdir / CHECKPOINTS / str(candidate)
+        reason = agreed(lambda folder=folder: _damage(folder))
+        if not reason:
+            state, reason = None, ""
+            try:
+                state = _load(folder, abstract_state, as_saved)
+            except UsageError as error:
+                reason = str(error)
+            if all_agree(not reason):
+                return Restored(candidate, state, tuple(damaged))
+        damaged.append((candidate, reason or "another process cannot read it"))
     raise UsageError(
         f"no checkpoint in {workdir / CHECKPOINTS} can be read (steps"
-        f" {', '.join(map(str, steps))}; {reason}): restore the folder from a copy, or delete it"
-        " to start over"
+        f" {', '.join(map(str, steps))}; {damaged[-1][1]}): restore the folder from a copy, or"
+        " delete it to start over"
     )
+
+
+def _damage(folder: Path) -> str:
+    try:
+        check_files(folder)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def set_aside(workdir: Path, step: int) -> Path:
@@ -117,16 +224,31 @@ def set_aside(workdir: Path, step: int) -> Path:
 
 
 def abstract(state: PyTree, sharding: Any) -> PyTree:
-    """Shapes and types of a state (or of a function's answer), placed as ``sharding`` says."""
+    """Shapes and types of a state (or of a function's answer), placed as ``sharding`` says.
+
+    ``sharding`` is one for all leaves, or a tree like the state with one for each.
+    """
+    shardings = (
+        jax.tree.map(lambda leaf: sharding, state)
+        if isinstance(sharding, jax.sharding.Sharding)
+        else sharding
+    )
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state
+        lambda leaf, own: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=own),
+        state,
+        shardings,
     )
 
 
-def _load(path: Path, abstract_state: PyTree) -> PyTree:
+def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTree:
     name = str(path.absolute())
     with _quiet():
-        _check_same_tree(name, abstract_state)
+        saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
+        sharding = jax.tree.leaves(abstract_state)[0].sharding
+        for field in as_saved:
+            shapes = abstract(saved.get(field, ()), sharding)
+            abstract_state = abstract_state._replace(**{field: shapes})
+        _check_same_tree(saved, abstract_state)
         return _readable(lambda: ocp.load(name, abstract_state, checkpointable_name="state"))
 
 
@@ -145,9 +267,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _check_same_tree(name: str, abstract_state: PyTree) -> None:
+def _check_same_tree(saved: PyTree, abstract_state: PyTree) -> None:
     """Orbax casts a wrong type silently and calls a wrong shape an incompatible handler."""
-    saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
     found = dict(_described(saved))
     wanted = dict(_described(abstract_state))
     for leaf in sorted(found.keys() | wanted.keys()):

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
-import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 
 from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.datasets import load_dataset
+from ssljax.distributed import is_first
 from ssljax.errors import UsageError
-from ssljax.evaluation import EVALUATION_FILE, evaluation
+from ssljax.evaluation import EVALUATION_FILE, PROTOCOL, evaluation, protocol
 from ssljax.files import write_json
+from ssljax.loading import export_safetensors
 from ssljax.measurements import MOMENTS, load_pair, write_layer_moments
 from ssljax.moment_sums import write_moments
 from ssljax.moments import layer_moments, mean_image, pixel_layer
@@ -23,24 +25,33 @@ from ssljax.overrides import overridden
 from ssljax.policies import DIGITS_POLICY, SIMCLR_POLICY
 from ssljax.presets import preset
 from ssljax.progress import counted, loading_progress
-from ssljax.train import NonFiniteMetrics, Run, StopRequested, fit, load_run
-
-EXIT_DIVERGED = 1
-EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
+from ssljax.run_actions import RUN_ACTIONS, as_one_of_many, with_exit_code
+from ssljax.run_commands import taken_cluster
+from ssljax.train import Run, RunResult, fit, load_run
+from ssljax.transfer import dataset_like
 
 
 def train(values: argparse.Namespace) -> int:
-    """Train a preset, or resume it."""
+    """Train a preset, or resume it; alone or as one of many processes."""
     given = dict(vars(values))
+    cluster, watchdog_seconds = taken_cluster(given), given.pop("watchdog_seconds")
     workdir = given.pop("workdir") or f"runs/{values.preset}"
     del given["action"], given["preset"]
+    if not 0 <= watchdog_seconds < threading.TIMEOUT_MAX:
+        raise UsageError(f"watchdog-seconds is {watchdog_seconds}: give at least 0, 0 for never")
     config = overridden(preset(values.preset), given, {"policy": NAMED_POLICIES})
-    try:
+
+    def run() -> int:
         with _precision(config):
-            result = fit(config, workdir)
-    except (NonFiniteMetrics, StopRequested) as error:
-        print(f"ssljax: {error}", file=sys.stderr)
-        return EXIT_DIVERGED if isinstance(error, NonFiniteMetrics) else EXIT_STOPPED
+            result = fit(config, workdir, watchdog_seconds=watchdog_seconds)
+        if is_first():
+            _print_result(result, workdir)
+        return 0
+
+    return as_one_of_many(lambda: with_exit_code(run), cluster)
+
+
+def _print_result(result: RunResult, workdir: str) -> None:
     last = result.metrics[-1]
     print(f"{'step':24} {last['step']}")
     print(f"{'loss':24} {last['loss']:.6g}")
@@ -48,7 +59,6 @@ def train(values: argparse.Namespace) -> int:
         for name, value in accuracies.items():
             print(f"{layer + ' ' + name:24} {value:.4f}")
     print(f"{'results in':24} {Path(workdir)}")
-    return 0
 
 
 def _precision(config: Config) -> Any:
@@ -58,7 +68,7 @@ def _precision(config: Config) -> Any:
 
 def moments(values: argparse.Namespace) -> int:
     """Write the moments of a data set's augmented views."""
-    out = _checked_output(values.out)
+    out = _checked_output(values.out, ".npz")
     # Small gray images are written digits or the like; the policy for photographs is SimCLR's.
     default = DIGITS_POLICY if values.dataset in ("digits", "mnist") else SIMCLR_POLICY
     given = {name: value for name, value in vars(values).items() if name.split(".")[0] == "policy"}
@@ -94,20 +104,55 @@ def moments(values: argparse.Namespace) -> int:
 def probe(values: argparse.Namespace) -> int:
     """Print and write the accuracies of a run's features."""
     run = _loaded(values)
-    settings = dataclasses.replace(run.config.evaluation, layers=_layers(values.layers))
-    with loading_progress(run.config.data) as report:
-        pair = load_pair(run.config, report)
-    if pair is None:
+    data = values.on or run.config.data
+    out = Path(values.out or Path(values.run) / _evaluation_file(values.on))
+    if not out.absolute().parent.is_dir():
         raise UsageError(
-            f"{run.config.data} has no test images: add test_images and test_labels to the file"
+            f"--out {out} is in a folder that does not exist: make {out.absolute().parent} first"
         )
-    accuracies = evaluation(run.network, run.state, *pair, settings, progress=False)
-    write_json(Path(values.run) / EVALUATION_FILE, accuracies)
-    print(f"{'LAYER':16} {'PROBE':>8} {'K-NN':>8}")
-    for name, row in accuracies.items():
-        print(f"{name:16} {row['probe_accuracy']:8.4f} {row['knn_accuracy']:8.4f}")
-    print(f"written to {Path(values.run) / EVALUATION_FILE}")
+    given = {
+        name: getattr(values, name)
+        for name in ("probe", "l2", "path", "few_shot", "few_shot_draws", "neighbors")
+        if getattr(values, name) is not None
+    }
+    settings = dataclasses.replace(
+        run.config.evaluation,
+        layers=_layers(values.layers),
+        standardize=run.config.evaluation.standardize and not values.no_standardize,
+        **given,
+    )
+    with loading_progress(data) as report:
+        pair = load_pair(dataclasses.replace(run.config, data=data), report)
+    if pair is None:
+        raise UsageError(f"{data} has no test images: add test_images and test_labels to the file")
+    train, test = (dataset_like(part, run.description.image_shape) for part in pair)
+    accuracies = evaluation(run.network, run.state, train, test, settings)
+    write_json(out, {**accuracies, PROTOCOL: protocol(settings, data)})
+    _print_accuracies(accuracies)
+    print(f"written to {out}")
     return 0
+
+
+def _evaluation_file(data: str | None) -> str:
+    if data is None:
+        return EVALUATION_FILE
+    name = "".join(letter if letter.isalnum() else "-" for letter in data.split("/")[-1])
+    return EVALUATION_FILE.replace(".json", f"-{name}.json")
+
+
+def _print_accuracies(accuracies: dict[str, dict[str, float]]) -> None:
+    names = {"probe_accuracy": "PROBE", "knn_accuracy": "K-NN"}
+    columns = dict.fromkeys(name for row in accuracies.values() for name in row)
+    extra = [
+        name
+        for name in columns
+        if name.endswith("accuracy") and name not in ("probe_train_accuracy", *names)
+    ]
+    names |= {name: name.removesuffix("_accuracy").upper().replace("_", "-") for name in extra}
+    print(f"{'LAYER':16}" + "".join(f" {title:>8}" for title in names.values()))
+    for layer, row in accuracies.items():
+        cells = (f" {row[name]:{max(8, len(title))}.4f}" for name, title in names.items())
+        print(f"{layer:16}" + "".join(cells))
 
 
 def spectra(values: argparse.Namespace) -> int:
@@ -137,8 +182,12 @@ def spectra(values: argparse.Namespace) -> int:
 
 def export(values: argparse.Namespace) -> int:
     """Write a run's weights."""
-    out = _checked_output(values.out)
+    out = _checked_output(values.out, ".npz", ".safetensors")
     run = load_run(values.run)
+    if out.suffix == ".safetensors":
+        arrays = export_safetensors(run, out)
+        print(f"{len(arrays)} arrays of the encoder of step {int(run.state.step)}: {out}")
+        return 0
     arrays = {}
     for group in ("params", "statistics"):
         tree = jax.device_get(getattr(run.state, group))
@@ -173,10 +222,12 @@ def _first_images(images: np.ndarray, count: int) -> np.ndarray:
     return images[:count] if count else images
 
 
-def _checked_output(out: str) -> Path:
+def _checked_output(out: str, *suffixes: str) -> Path:
     path = Path(out)
-    if path.suffix != ".npz":
-        raise UsageError(f"--out {out} must end in .npz: give --out FILE.npz")
+    if path.suffix not in suffixes:
+        raise UsageError(
+            f"--out {out} must end in {' or '.join(suffixes)}: give --out FILE{suffixes[0]}"
+        )
     if not path.absolute().parent.is_dir():
         raise UsageError(
             f"--out {out} is in a folder that does not exist: make {path.absolute().parent} first"
@@ -186,6 +237,7 @@ def _checked_output(out: str) -> Path:
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
+    **RUN_ACTIONS,
     "moments": moments,
     "probe": probe,
     "spectra": spectra,

@@ -11,8 +11,9 @@ from typing import Any
 
 from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.errors import UsageError
-from ssljax.overrides import OneLineParser, add_settings, settings, value_text
+from ssljax.overrides import OneLineParser, add_settings, sequence, settings, value_text
 from ssljax.presets import PRESETS, preset
+from ssljax.run_commands import add_cluster_options, add_run_commands
 
 VARIANTS = {"policy": NAMED_POLICIES}
 
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       Exit code: 0; 2 for anything the user gave that cannot be used; 1 for a run that diverged;
-      130 for one interrupted from the keyboard; 143 for one that SIGTERM stopped after saving.
+      74 for a disk that cannot be written; 75 for a run that is stuck or has lost a peer; 130 for
+      one interrupted from the keyboard; 143 for one that SIGTERM stopped after saving.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -59,10 +61,11 @@ def _run(given: list[str]) -> int:
     show.add_argument("preset", metavar="PRESET")
     show.set_defaults(action="show")
     _add_measurements(commands)
+    add_run_commands(commands)
     values = parser.parse_args(given)
     if values.action == "list":
         return _list()
-    if values.action in ("show", "train"):
+    if values.action in ("show", "sweep", "train"):
         preset(values.preset)  # a mistyped name is refused before anything is imported
     if values.action == "show":
         return _show(values)
@@ -95,20 +98,14 @@ def _add_train(commands: Any, config: Config) -> None:
     )
     train.add_argument("preset", metavar="PRESET", help="see `python -m ssljax list`")
     train.add_argument("--workdir", metavar="DIR", help="run folder (default: runs/PRESET)")
+    add_cluster_options(train)
     add_settings(train, config, VARIANTS)
     train.set_defaults(action="train")
 
 
 def _add_measurements(commands: Any) -> None:
     _add_moments(commands)
-    probe = _run_parser(
-        commands,
-        "probe",
-        "accuracy of a linear probe and of k nearest neighbors on a run's features",
-        "python -m ssljax probe runs/digits_smoke --layers feature,embedding",
-    )
-    _add_data_dir(probe)
-    probe.set_defaults(action="probe")
+    _add_probe(commands)
     spectra = _run_parser(
         commands,
         "spectra",
@@ -123,13 +120,70 @@ def _add_measurements(commands: Any) -> None:
     spectra.set_defaults(action="spectra")
     export = commands.add_parser(
         "export",
-        help="a run's weights as one NumPy file",
-        description="A run's weights and running statistics as one NumPy file.",
-        epilog="example:\n  python -m ssljax export runs/digits_smoke --out weights.npz",
+        help="a run's weights as one file, for NumPy or for torch",
+        description=(
+            "A run's weights as one file: FILE.npz holds all weights and running statistics,\n"
+            "FILE.safetensors the encoder under torchvision's names (see ssljax.torch_names)."
+        ),
+        epilog=(
+            "examples:\n"
+            "  python -m ssljax export runs/digits_smoke --out weights.npz\n"
+            "  python -m ssljax export runs/digits_smoke --out encoder.safetensors"
+        ),
     )
     export.add_argument("run", metavar="RUN", help="run folder")
-    export.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
+    export.add_argument(
+        "--out", required=True, metavar="FILE", help="file to write: FILE.npz or FILE.safetensors"
+    )
     export.set_defaults(action="export")
+
+
+def _add_probe(commands: Any) -> None:
+    probe = _run_parser(
+        commands,
+        "probe",
+        "accuracies of a run's frozen features: linear probe, nearest neighbors, few shots",
+        "python -m ssljax probe runs/digits_smoke --layers feature,embedding --few-shot 1,5\n"
+        "  python -m ssljax probe runs/digits_smoke --layers all --path 1e-1,1e-3,1e-5\n"
+        "  python -m ssljax probe RUN --on cifar100 --probe sgd --no-standardize --out FILE.json",
+    )
+    probe.add_argument(
+        "--probe",
+        choices=("lbfgs", "sgd"),
+        help="to the minimum, or 100 epochs of descent on a cosine schedule (default: the run's)",
+    )
+    probe.add_argument("--l2", type=float, metavar="X", help="penalty (default: the run's)")
+    probe.add_argument(
+        "--path",
+        type=sequence(float),
+        metavar="A,B,...",
+        help="penalties that a held-out tenth of the training images chooses from, with lbfgs",
+    )
+    probe.add_argument(
+        "--no-standardize",
+        action="store_true",
+        help="leave features as they are (default: divided by their standard deviation)",
+    )
+    probe.add_argument(
+        "--few-shot",
+        type=sequence(int),
+        metavar="A,B,...",
+        help="also probes with so many labels a class",
+    )
+    probe.add_argument(
+        "--few-shot-draws", type=int, metavar="N", help="draws of the labels (default: the run's)"
+    )
+    probe.add_argument("--neighbors", type=int, metavar="N", help="that vote (default: the run's)")
+    probe.add_argument(
+        "--on", metavar="DATASET", help="probe with another data set (default: the run's)"
+    )
+    probe.add_argument(
+        "--out",
+        metavar="FILE.json",
+        help="file to write (default: RUN/evaluation.json, with --on RUN/evaluation-DATASET.json)",
+    )
+    _add_data_dir(probe)
+    probe.set_defaults(action="probe")
 
 
 def _run_parser(commands: Any, name: str, text: str, example: str) -> Any:
@@ -141,7 +195,7 @@ def _run_parser(commands: Any, name: str, text: str, example: str) -> Any:
         "--layers",
         metavar="A,B,...",
         default="feature,embedding",
-        help="layers to measure (default: feature,embedding)",
+        help="layers to measure, or all (default: feature,embedding)",
     )
     return parser
 

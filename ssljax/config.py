@@ -89,11 +89,17 @@ class Config:
     seed: int = setting(0, "root of every random number of the run")
     log_every: int = setting(10, "steps between lines of metrics.jsonl")
     checkpoint_every: int = setting(200, "steps between checkpoints")
-    keep_checkpoints: int = setting(3, "newest checkpoints kept")
+    keep_checkpoints: int = setting(3, "newest checkpoints kept; the best is kept besides")
+    best_metric: str = setting(
+        "loss", "its mean since the last checkpoint says which is best: lowest, accuracies highest"
+    )
     moments: MomentsConfig = MomentsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     online_probe: OnlineProbeConfig = OnlineProbeConfig()
-    devices: int = setting(0, "devices used; 0: all")
+    devices: int = setting(0, "devices used; 0: all; many processes always use all")
+    mesh: str = setting(
+        "", "such as data=4,model=2: the head's matrices divided over model; empty: data only"
+    )
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     precision: Literal["float32", "bfloat16", "float64"] = setting(
         "float32", "bfloat16: computed so, parameters stay float32"

@@ -1,10 +1,13 @@
-"""Devices: the only file that knows how many there are, and how one step is spread over them.
+"""How one step is spread over the devices of a mesh.
 
 The step is written once, for the global batch. Under `jax.jit` over a mesh with automatic axes the
 compiler inserts every collective, so batch statistics and negatives are global by construction.
 `jax.pmap` compiles the same step for one device's share of the batch: embeddings are gathered
 before the loss and gradients averaged after differentiation (averaging the loss *inside* the
 differentiated function gives a wrong gradient there, silently).
+
+Where the mesh has an axis of the model, the last dimension of the head's matrices is divided over
+it. Every process of many runs the same program on its part of each array.
 """
 
 from collections.abc import Callable
@@ -12,12 +15,23 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ssljax.arrays import PyTree
+from ssljax.devices import BATCH_AXIS, MODEL_AXIS, make_mesh, placed
 from ssljax.errors import UsageError
 
-BATCH_AXIS = "batch"
+__all__ = [
+    "BATCH_AXIS",
+    "GLOBAL",
+    "Parallel",
+    "Placement",
+    "check_batch_size",
+    "compiled",
+    "make_mesh",
+    "make_parallel",
+    "repeated",
+]
 
 Step = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
 
@@ -40,22 +54,6 @@ class Placement(NamedTuple):
 
 GLOBAL = Placement()
 """Arrays are global: one device, or a compiler that sees to the rest."""
-
-
-def make_mesh(num_devices: int = 0) -> Mesh:
-    """A one-dimensional mesh over the first devices, 0 for all of them.
-
-    Raises:
-      UsageError: More devices are asked for than there are.
-    """
-    devices = jax.devices()
-    if num_devices > len(devices):
-        raise UsageError(
-            f"{num_devices} devices were asked for, {len(devices)} are there: give --devices"
-            f" {len(devices)} or less, or 0 for all"
-        )
-    chosen = np.array(devices[: num_devices or len(devices)])
-    return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def check_batch_size(batch_size: int, num_devices: int) -> None:
@@ -91,10 +89,26 @@ class Parallel(NamedTuple):
         """The whole array on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
+    def state_shardings(self, state: PyTree) -> PyTree:
+        """Where each leaf of a state lies: the head's matrices over the model, the rest whole."""
+        model = self.mesh.shape.get(MODEL_AXIS, 1)
+
+        def sharding(path: Any, leaf: Any) -> NamedSharding:
+            names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+            is_divided = model > 1 and "head" in names and leaf.ndim == 2
+            if is_divided and leaf.shape[-1] % model == 0:
+                return NamedSharding(self.mesh, PartitionSpec(None, MODEL_AXIS))
+            return self.replicated
+
+        return jax.tree_util.tree_map_with_path(sharding, state)
+
     def place_state(self, state: PyTree) -> PyTree:
         """A copy of a state, on every device; under pmap with a leading axis of devices."""
+        shardings = self.state_shardings(state)
+        if jax.process_count() > 1:
+            return jax.jit(lambda tree: jax.tree.map(_copy, tree), out_shardings=shardings)(state)
         if self.mode == "jit":
-            return jax.device_put(jax.tree.map(_copy, state), self.replicated)
+            return jax.device_put(jax.tree.map(_copy, state), shardings)
         stacked = NamedSharding(self.mesh, PartitionSpec(BATCH_AXIS))
         repeat = jax.jit(
             lambda tree: jax.tree.map(
@@ -103,6 +117,13 @@ class Parallel(NamedTuple):
             out_shardings=stacked,
         )
         return repeat(jax.device_put(state, self.replicated))
+
+    def make_placed(self, make: Callable[[Any], PyTree], seed: int) -> PyTree:
+        """The state that ``make`` returns for a seed, on the devices as `place_state` does it."""
+        if jax.process_count() == 1:
+            return self.place_state(jax.jit(make)(jax.numpy.asarray(seed)))
+        shardings = self.state_shardings(jax.eval_shape(make, seed))
+        return jax.jit(make, out_shardings=shardings)(np.asarray(seed))
 
     def single_state(self, state: PyTree) -> PyTree:
         """The inverse of `place_state`: the state once, without the axis of devices."""
@@ -115,7 +136,7 @@ class Parallel(NamedTuple):
 
     def place_constant(self, array: Any) -> Any:
         """Arrays that every device reads whole, such as the data set or the strength."""
-        return jax.device_put(array, self.replicated)
+        return placed(array, self.replicated)
 
 
 def _copy(leaf: Any) -> Any:
@@ -130,8 +151,13 @@ def make_parallel(mesh: Mesh, mode: Literal["jit", "pmap"], batch_size: int) -> 
       UsageError: The batch does not divide over the devices.
     """
     check_batch_size(batch_size, mesh.size)
+    if mode == "pmap" and (jax.process_count() > 1 or MODEL_AXIS in mesh.axis_names):
+        raise UsageError(
+            "pmap spreads the batch over the devices of one process and nothing else: give"
+            " --parallel jit for many processes or a model axis"
+        )
     if mode == "jit":
-        sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+        sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         return Parallel(
             mesh,
             mode,
@@ -170,19 +196,22 @@ def repeated(step: Step, num_steps: int) -> Step:
     return many
 
 
-def compiled(step: Step, parallel: Parallel) -> Step:
+def compiled(step: Step, parallel: Parallel, state_shardings: PyTree = None) -> Step:
     """The step compiled for the mesh; the state passed in is given up (donated).
 
     Args:
       step: ``(state, data, strength) -> (state, metrics)``, built with ``parallel.placement``.
       parallel: Mesh and mode. The state comes from `Parallel.place_state`, data and strength
         from `Parallel.place_constant`.
+      state_shardings: From `Parallel.state_shardings`; whole on every device by default.
 
     Returns:
       The same function; it traces once and copies nothing from the host.
     """
     if parallel.mode == "jit":
-        return jax.jit(step, donate_argnums=0)
+        # Metrics are whole everywhere, so that every process can read them.
+        where = (state_shardings or parallel.replicated, parallel.replicated)
+        return jax.jit(step, donate_argnums=0, out_shardings=where)
     return jax.pmap(
         step,
         axis_name=BATCH_AXIS,

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,15 @@ class MetricsWriter:
     most once. Each line is flushed, so a killed process loses none that it reported.
     """
 
-    def __init__(self, workdir: Path, step: int):
-        kept = [line for line in read_metrics(workdir) if line["step"] <= step]
+    def __init__(self, workdir: Path, step: int, history: bytes | None = None):
+        """Keep the lines up to ``step``: those saved with its checkpoint, where they were."""
         path = workdir / METRICS_FILE
+        if history is not None:
+            write_text(path, history.decode())
+        kept = [line for line in read_metrics(workdir) if line["step"] <= step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._last = kept[-1]["step"] if kept else 0
+        self._path = path
         self._file = path.open("a")
         self._events = _event_writer(workdir, step)
         if self._events is None:
@@ -60,6 +65,11 @@ class MetricsWriter:
             for name, value in scalars.items():
                 if isinstance(value, (int, float)):
                     self._events.add_scalar(name, value, step)
+
+    def history(self) -> bytes:
+        """Everything written so far, by now on the disk."""
+        os.fsync(self._file.fileno())
+        return self._path.read_bytes()
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -84,21 +94,28 @@ class MetricsReport:
 
     def __init__(
         self,
-        writer: MetricsWriter,
+        writer: MetricsWriter | None,
         bar: TrainingProgress,
         log_every: int,
         num_steps: int,
         learning_rates: np.ndarray,
+        *,
+        best_metric: str = "loss",
+        finished: Callable[[int], None] = lambda step: None,
     ):
+        """Report to a writer (none: only check) and a bar; ``finished`` hears of every call."""
         self._writer = writer
         self._bar = bar
         self._log_every = log_every
         self._num_steps = num_steps
         self._learning_rates = learning_rates
-        self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        self._best_metric = best_metric
+        self._finished = finished
+        self._sum, self._count = 0.0, 0
+        self._pending: tuple[int, Mapping[str, jax.Array | np.ndarray]] | None = None
         self._last_finite = "none before it in this run"
 
-    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    def add(self, step: int, metrics: Mapping[str, jax.Array | np.ndarray]) -> None:
         """Take the metrics of a call that was only dispatched, and write those of the last."""
         previous, self._pending = self._pending, (step, metrics)
         if previous is not None:
@@ -110,14 +127,28 @@ class MetricsReport:
         if previous is not None:
             self._write(*previous)
 
-    def _write(self, start: int, metrics: Mapping[str, jax.Array]) -> None:
+    def interval_mean(self) -> float | None:
+        """Mean of the metric that decides which checkpoint is best, since the last time asked."""
+        mean = self._sum / self._count if self._count else None
+        self._sum, self._count = 0.0, 0
+        return mean
+
+    def _write(self, start: int, metrics: Mapping[str, jax.Array | np.ndarray]) -> None:
         values = jax.device_get(dict(metrics))
         count = len(values["loss"])
+        self._finished(start + count)
+        best = values.get(self._best_metric)
+        if best is not None and best.ndim == 1:
+            self._sum, self._count = (
+                self._sum + float(np.sum(best, dtype=np.float64)),
+                count + self._count,
+            )
         finite = np.isfinite(values["loss"]) & np.isfinite(values["gradient_norm"])
         last = count if finite.all() else int(np.argmin(finite))
         for index in range(last):
             step = start + index + 1
-            if step % self._log_every == 0 or step == self._num_steps:
+            is_logged = step % self._log_every == 0 or step == self._num_steps
+            if is_logged and self._writer is not None:
                 self._writer.write(step, self._scalars(values, index, step))
         if last:
             scalars = self._scalars(values, last - 1, start + last)

@@ -1,11 +1,8 @@
 """The folder of a run: its configuration, what it was trained on, and who may write to it."""
 
-import contextlib
 import dataclasses
-import fcntl
 import os
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,17 @@ from ssljax.overrides import config_dict, config_from_dict, differences
 
 CONFIG_FILE = "config.json"
 DESCRIPTION_FILE = "model.json"
-_LOCK_FILE = ".lock"
 
-_FREE = ("data_dir", "log_every", "checkpoint_every", "keep_checkpoints", "devices", "parallel")
+_FREE = (
+    "data_dir",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "best_metric",
+    "devices",
+    "mesh",
+    "parallel",
+)
 _FREE_SECTIONS = ("moments.", "evaluation.")
 
 
@@ -77,32 +82,6 @@ def check_writable(workdir: Path) -> None:
             f"run folder {workdir} cannot be written, {folder} {what}: give --workdir a folder that"
             " can"
         )
-
-
-@contextlib.contextmanager
-def claimed(workdir: Path) -> Iterator[None]:
-    """Make the folder and hold it for one writer; a killed process lets go of it by itself.
-
-    Raises:
-      UsageError: Another process is training in the folder, or it cannot be written.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / _LOCK_FILE).open("w")
-    except OSError as error:
-        raise UsageError(
-            f"run folder {workdir} cannot be written ({error.strerror}): give --workdir a folder"
-            " that can"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(
-                f"another process is training in {workdir}: wait for it or stop it, or give"
-                " --workdir another folder"
-            ) from error
-        yield
 
 
 def write_run(workdir: Path, config: Config, description: RunDescription) -> None:

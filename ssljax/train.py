@@ -1,6 +1,5 @@
 """The training loop of a run folder: resumes by itself, ends with measurements."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,45 +8,54 @@ import jax
 import numpy as np
 
 from ssljax.build import build_network, build_optimizer
-from ssljax.checkpoint import Checkpoints, abstract, restore_newest, saved_steps, set_aside
+from ssljax.checkpoint import (
+    SaveFailed,
+    abstract,
+    best_step,
+    restore_newest,
+    saved_steps,
+    set_aside,
+)
 from ssljax.config import Config
 from ssljax.datasets import Dataset, load_dataset
+from ssljax.devices import local_copy
+from ssljax.distributed import agreed, ended_where_a_peer_is_lost, is_first
 from ssljax.errors import UsageError
 from ssljax.files import write_json
 from ssljax.input_normalization import no_normalization, normalized_network
-from ssljax.measurements import check_layers, measured_run
-from ssljax.metrics import MetricsReport, MetricsWriter, NonFiniteMetrics, read_metrics
+from ssljax.loop import StopRequested, trained, write_finished
+from ssljax.measurements import check_layers, load_pair, measured_run
+from ssljax.metrics import NonFiniteMetrics, read_metrics
+from ssljax.monitor import Monitor, make_monitor
 from ssljax.network import Network
 from ssljax.observers import Observer
-from ssljax.progress import TrainingProgress, loading_progress, notice
+from ssljax.progress import loading_progress, notice
 from ssljax.record import ENVIRONMENT_FILE, environment
+from ssljax.report import write_report
 from ssljax.run_folder import (
     RunDescription,
     check_same_run,
     check_writable,
-    claimed,
     describe,
     read_config,
     read_description,
     write_run,
 )
-from ssljax.signals import StopRequest
+from ssljax.shared_folder import claimed_together
 from ssljax.state import TrainState, make_state
-from ssljax.training import Training, call_lengths, is_normalized, make_training
+from ssljax.training import Training, is_normalized, make_training
 
 __all__ = [
     "NonFiniteMetrics",
     "Run",
     "RunResult",
+    "SaveFailed",
     "StopRequested",
     "fit",
+    "keep_finished",
     "load_run",
     "make_training",
 ]
-
-
-class StopRequested(RuntimeError):
-    """Training was asked to stop by a signal and saved its state."""
 
 
 class Run(NamedTuple):
@@ -92,6 +100,7 @@ def fit(
     *,
     dataset: Dataset | None = None,
     test: Dataset | None = None,
+    watchdog_seconds: int | float = 900.0,
 ) -> RunResult:
     """Train in a run folder; the same call again resumes where the last one was interrupted.
 
@@ -106,28 +115,32 @@ def fit(
       dataset: Images to train on instead of the ones the configuration names; accuracies are
         then measured only where ``test`` is given.
       test: Test images that belong to ``dataset``.
+      watchdog_seconds: Without a finished step for so long the process ends with code 75, since
+        it would otherwise wait for a lost host for ever; 0 waits.
 
     Returns:
-      The final state and the metrics.
+      The final state and the metrics. Where many processes train together, each returns the state;
+      the first alone measures.
 
     Raises:
       UsageError: The configuration, the data or the folder cannot be used; nothing is written.
       NonFiniteMetrics: A loss or gradient is not finite; the checkpoints before it are intact.
       StopRequested: SIGTERM arrived; the state was saved.
+      SaveFailed: A checkpoint could not be written.
     """
     workdir = Path(workdir)
-    check_writable(workdir)
-    check_same_run(workdir, config, None)
+    progress = progress and is_first()
+    agreed(lambda: _check_folder(workdir, config))
     if dataset is not None and test is None:
         config = dataclasses.replace(
-            config, evaluation=dataclasses.replace(config.evaluation, layers=())
+            config, evaluation=dataclasses.replace(config.evaluation, layers=(), every=0)
         )
     if dataset is None:
         with loading_progress(config.data, enabled=progress) as report:
             dataset = load_dataset(
                 config.data, config.split, config.data_dir or None, progress=report
             )
-    resuming = bool(saved_steps(workdir))
+    resuming = agreed(lambda: bool(saved_steps(workdir)))
     training = make_training(
         config,
         dataset,
@@ -141,67 +154,116 @@ def fit(
     abstract_state = jax.eval_shape(training.make_state, 0)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(abstract_state.params))
     description = describe(dataset, training.network.layers, num_parameters)
-    check_same_run(workdir, config, description)
-    with claimed(workdir):
-        restored = restore_newest(workdir, abstract(abstract_state, training.parallel.replicated))
-        for step in restored.damaged if restored is not None else ():
-            notice(f"checkpoint {step} cannot be read; moved to {set_aside(workdir, step)}")
-        write_run(workdir, config, description)
-        write_json(workdir / ENVIRONMENT_FILE, environment())
+    agreed(lambda: check_same_run(workdir, config, description))
+    with claimed_together(workdir):
+        wanted = abstract(abstract_state, training.parallel.state_shardings(abstract_state))
+        restored = restore_newest(workdir, wanted)
+        if is_first():
+            for damaged, reason in restored.damaged if restored is not None else ():
+                aside = set_aside(workdir, damaged)
+                notice(f"checkpoint {damaged} cannot be read ({reason}); moved to {aside}")
+            write_run(workdir, config, description)
+            write_json(workdir / ENVIRONMENT_FILE, environment())
         if restored is None:
             state, step = training.init(config.seed), 0
         else:
             state, step = training.place_state(restored.state), restored.step
             if progress:
                 notice(f"resuming {workdir} at step {step}")
-        state = _trained(config, workdir, training, state, step, progress)
-        evaluation = measured_run(
-            config, workdir, training.network, state, dataset, test=test, progress=progress
-        )
+        monitor = _monitor(config, workdir, training, dataset, test, step, progress)
+        with ended_where_a_peer_is_lost():
+            state = trained(
+                config,
+                workdir,
+                training,
+                state,
+                step,
+                progress=progress,
+                watchdog_seconds=watchdog_seconds,
+                monitor=monitor,
+            )
+        state = local_copy(state) if jax.process_count() > 1 else state
+        evaluation = {}
+        if is_first():
+            evaluation = measured_run(
+                config,
+                workdir,
+                training.network,
+                state,
+                dataset,
+                test=test,
+                progress=progress,
+            )
+            write_report(workdir)
     return RunResult(state, read_metrics(workdir), training.network, config, evaluation)
 
 
-def _trained(
+def _monitor(
     config: Config,
     workdir: Path,
     training: Training,
-    state: TrainState,
+    dataset: Dataset,
+    test: Dataset | None,
     step: int,
     progress: bool,
-) -> TrainState:
-    """The loop: dispatch a call, then read the metrics of the one before while it runs."""
-    strength = training.place(np.asarray(config.strength, training.dtype))
-    start = step
-    with (
-        contextlib.closing(MetricsWriter(workdir, step)) as writer,
-        contextlib.closing(Checkpoints(workdir, config.keep_checkpoints)) as checkpoints,
-        TrainingProgress(config.num_steps, config.batch_size, step, enabled=progress) as bar,
-        StopRequest() as stop,
-    ):
-        report = MetricsReport(
-            writer, bar, config.log_every, config.num_steps, training.learning_rates
-        )
-        for length in call_lengths(config.num_steps - start, training.steps_per_call):
-            state, metrics = training.advance(state, strength, length)
-            report.add(step, metrics)
-            last_save, step = step // config.checkpoint_every, step + length
-            is_last = step == config.num_steps
-            if step // config.checkpoint_every > last_save or is_last or stop.requested:
-                report.flush()
-                checkpoints.save(step, training.single_state(state))
-            if stop.requested and not is_last:
-                raise StopRequested(
-                    f"stopped by SIGTERM after step {step}, saved in {workdir}: the same command"
-                    " resumes"
-                )
-    return training.single_state(state)
+) -> Monitor | None:
+    """What is measured while training; none where nothing is scheduled or nothing is left."""
+    if not (config.moments.every or config.evaluation.every) or step >= config.num_steps:
+        return None
+    pair = None
+    if config.evaluation.every and test is not None:
+        pair = (dataset, test)
+    elif config.evaluation.every:
+        train = dataset if config.split == "train" else None
+        with loading_progress(config.data, enabled=progress) as report:
+            pair = load_pair(config, report, train=train)
+    return make_monitor(config, workdir, training.network, dataset, pair, step=step)
 
 
-def load_run(workdir: str | Path) -> Run:
+def keep_finished(
+    config: Config,
+    workdir: str | Path,
+    training: Training,
+    state: TrainState,
+    metrics: dict[str, np.ndarray],
+    dataset: Dataset,
+) -> None:
+    """Keep a run that was trained in memory as `fit` would have: folder, checkpoint, measurements.
+
+    Args:
+      config: What was trained.
+      workdir: Run folder; made if need be.
+      training: Its functions.
+      state: State after all steps.
+      metrics: Each of leading axis ``num_steps``.
+      dataset: Images trained on.
+
+    Raises:
+      UsageError: The folder cannot be used.
+      NonFiniteMetrics: A loss or gradient is not finite.
+    """
+    workdir = Path(workdir)
+    _check_folder(workdir, config)
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    with claimed_together(workdir):
+        write_run(workdir, config, describe(dataset, training.network.layers, num_parameters))
+        write_json(workdir / ENVIRONMENT_FILE, environment())
+        write_finished(config, workdir, training, state, metrics)
+        measured_run(config, workdir, training.network, state, dataset, progress=False)
+        write_report(workdir)
+
+
+def _check_folder(workdir: Path, config: Config) -> None:
+    check_writable(workdir)
+    check_same_run(workdir, config, None)
+
+
+def load_run(workdir: str | Path, *, best: bool = False) -> Run:
     """A run read back from its folder, at its newest readable checkpoint.
 
     Args:
       workdir: Folder of a run of `fit`, finished or not.
+      best: The checkpoint with the best metric (`ssljax.checkpoint.best_step`) instead.
 
     Returns:
       Configuration, network, state and description.
@@ -217,11 +279,14 @@ def load_run(workdir: str | Path) -> Run:
     optimizer = build_optimizer(config)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = jax.eval_shape(lambda: make_state(network, optimizer, 0))
-    restored = restore_newest(workdir, abstract(wanted, sharding))
+    step = best_step(workdir) if best else None
+    restored = restore_newest(
+        workdir, abstract(wanted, sharding), step=step, as_saved=("observer_states",)
+    )
     if restored is None:
         raise UsageError(
             f"{workdir} holds no checkpoint yet: let ssljax train run there until it saves one"
         )
-    for step in restored.damaged:
-        notice(f"checkpoint {step} cannot be read, using {restored.step}")
+    for damaged, reason in restored.damaged:
+        notice(f"checkpoint {damaged} cannot be read ({reason}); using {restored.step}")
     return Run(config, network, restored.state, description)

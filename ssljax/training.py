@@ -97,7 +97,9 @@ def make_training(
       UsageError: The batch does not divide over the devices or exceeds the data set, or a part of
         the network cannot be built.
     """
-    parallel = make_parallel(make_mesh(config.devices), config.parallel, config.batch_size)
+    parallel = make_parallel(
+        make_mesh(config.devices, config.mesh), config.parallel, config.batch_size
+    )
     if config.batch_size > len(dataset.images):
         raise UsageError(
             f"batch-size {config.batch_size} exceeds the {len(dataset.images)} images of"
@@ -134,14 +136,15 @@ def make_training(
     call_length = steps_per_call(config)
 
     def init(seed: int) -> TrainState:
-        return parallel.place_state(jax.jit(make)(jnp.asarray(seed)))
+        return parallel.make_placed(make, seed)
 
     def make(seed: Array) -> TrainState:
         return make_state(network, optimizer, seed, observers)
 
     def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
         if num_steps not in calls:
-            calls[num_steps] = compiled(repeated(step, num_steps), parallel)
+            shardings = parallel.state_shardings(state)
+            calls[num_steps] = compiled(repeated(step, num_steps), parallel, shardings)
         return calls[num_steps](state, data, strength)
 
     def run(state: TrainState, strength: float, num_steps: int) -> Any:

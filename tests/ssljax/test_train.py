@@ -25,9 +25,9 @@ from ssljax.config import (
 )
 from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
+from ssljax.lease import claimed
 from ssljax.observers import Observer
 from ssljax.policies import NOISE_POLICY
-from ssljax.run_folder import claimed
 from ssljax.train import NonFiniteMetrics, StopRequested, fit, load_run
 
 

@@ -1,0 +1,78 @@
+"""A run that does not move says so, and ends rather than hang for ever."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+EXIT_STUCK = 75
+"""Temporary failure, in the numbering of sysexits.h: the same command resumes the run."""
+
+
+class Watchdog:
+    """Ends the process where no step has finished for a while.
+
+    A step that waits for a lost host returns no error: nothing in this process can interrupt it,
+    so the end is an immediate exit, after one line. Halfway there is a warning.
+
+    The clock is monotonic: a system clock that is set, also backwards, changes nothing.
+    """
+
+    def __init__(
+        self,
+        seconds: int | float,
+        *,
+        end: Callable[[int], None] = os._exit,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._seconds = seconds
+        self._end = end
+        self._clock = clock
+        self._last = clock()
+        self._what = "the first step, which compiles,"
+        self._is_warned = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> "Watchdog":
+        if self._seconds > 0:
+            self._last = self._clock()
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def finished(self, step: int) -> None:
+        """Everything up to this step is done: its numbers are on the host."""
+        self._last = self._clock()
+        self._what = f"what follows step {step}"
+        self._is_warned = False
+
+    def check(self) -> None:
+        """Warn or end, if it is time; called by the thread a few times in each period."""
+        silent = self._clock() - self._last
+        if silent >= self._seconds:
+            _say(
+                f"ssljax: {self._what} has been running for {silent:.0f} s: a host is lost or"
+                " stuck; ended, what was saved is intact and the same command resumes"
+                " (--watchdog-seconds 0 waits for ever)"
+            )
+            self._end(EXIT_STUCK)
+        elif silent >= self._seconds / 2 and not self._is_warned:
+            self._is_warned = True
+            _say(
+                f"{self._what} has been running for {silent:.0f} s; ending after"
+                f" {self._seconds:g} s"
+            )
+
+    def _watch(self) -> None:
+        while not self._closed.wait(min(self._seconds / 20, 5.0)):
+            self.check()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
