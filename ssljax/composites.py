@@ -1,105 +1,13 @@
-r"""Digits on natural images: two features of one image, one of which augmentation may remove.
+"""Views of digits on natural images: each view may lose its digit before it is augmented.
 
-An image is a background with a handwritten digit in its middle; where the digit has ink (pixels
-above 0) the composite is ``(1 - s) background + s digit``, elsewhere the background. In training
-each view loses its digit with a given probability before it is augmented. Background and digit
-are kept apart and blended on the fly, so that a view without its digit is the clean background
-whatever the digit strength s, also at s = 1 where a blend could not be undone.
+What the images are, and how they are blended, is in :mod:`ssljax.composite_data`.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ssljax.arrays import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from ssljax.arrays import Array, Bool, Float, Int, PRNGKeyArray
 from ssljax.augment import Policy, augment
-from ssljax.datasets import Dataset, Progress, load_dataset
-from ssljax.errors import UsageError
-
-DIGIT_SIDE = 16
-
-
-class Composites(NamedTuple):
-    """Backgrounds with the digits that go onto them, not yet blended.
-
-    Attributes:
-        backgrounds: color images.
-        digits: ink of each digit, placed on an image of the same size, 0 elsewhere.
-        digit_labels: class of each digit, the downstream label.
-        background_labels: class of each background.
-        pixel_scale: ``images * pixel_scale`` are floats from 0 to 1.
-    """
-
-    backgrounds: UInt8[np.ndarray, "n height width 3"]
-    digits: UInt8[np.ndarray, "n height width"]
-    digit_labels: Int[np.ndarray, " n"]
-    background_labels: Int[np.ndarray, " n"]
-    pixel_scale: float
-
-
-def make_composites(backgrounds: Dataset, digits: Dataset) -> Composites:
-    """The i-th digit, resized to 16 pixels and padded, with the i-th background.
-
-    Args:
-        backgrounds: color images of at least 16 pixels a side (CIFAR-10).
-        digits: gray images of digits on a black ground (MNIST).
-
-    Returns:
-        As many composites as the smaller of the two sets has images.
-
-    Raises:
-        UsageError: if the backgrounds are not color images of at least 16 pixels.
-    """
-    count = min(len(backgrounds.images), len(digits.images))
-    _, height, width, channels = backgrounds.images.shape
-    if channels != 3 or min(height, width) < DIGIT_SIDE:
-        raise UsageError(
-            f"backgrounds of {height}x{width} pixels and {channels} channels; wanted color images "
-            f"of at least {DIGIT_SIDE} pixels a side, for instance cifar10"
-        )
-    ink = np.zeros((count, height, width), np.uint8)
-    top, left = (height - DIGIT_SIDE) // 2, (width - DIGIT_SIDE) // 2
-    ink[:, top : top + DIGIT_SIDE, left : left + DIGIT_SIDE] = resized(
-        digits.images[:count, :, :, 0], DIGIT_SIDE
-    )
-    return Composites(
-        backgrounds.images[:count],
-        ink,
-        digits.labels[:count],
-        backgrounds.labels[:count],
-        backgrounds.pixel_scale,
-    )
-
-
-def load_composites(
-    split: str, data_dir: str | None = None, *, progress: Progress | None = None
-) -> Composites:
-    """MNIST digits on CIFAR-10 images; arguments as for :func:`ssljax.datasets.load_dataset`."""
-    return make_composites(
-        load_dataset("cifar10", split, data_dir, progress=progress),
-        load_dataset("mnist", split, data_dir, progress=progress),
-    )
-
-
-def resized(images: UInt8[np.ndarray, "n height width"], side: int) -> UInt8[np.ndarray, "n s s"]:
-    """Gray images scaled to `side` pixels: bilinear with antialiasing.
-
-    Each output pixel averages the input with a triangle as wide as the scale factor (the filter
-    of Pillow's BILINEAR); rounded to the nearest integer.
-    """
-    rows, columns = (_triangle_weights(size, side) for size in images.shape[1:])
-    out = np.einsum("si,nij,tj->nst", rows, images, columns, optimize=True)
-    return np.floor(out + 0.5).astype(np.uint8)
-
-
-def _triangle_weights(size, side):
-    scale = size / side
-    width = max(scale, 1.0)
-    centers = (np.arange(side) + 0.5) * scale - 0.5
-    weights = np.maximum(0, 1 - np.abs(centers[:, None] - np.arange(size)[None]) / width)
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def blended(
@@ -164,20 +72,3 @@ def composite_views(
         return augment(view_keys, images, policy, strength)
 
     return jnp.stack([view(0), view(1)], axis=1)
-
-
-def composite_dataset(composites: Composites, digit_strength: float) -> Dataset:
-    """Every composite with its digit, labeled by the digit: what probes are trained and tested on.
-
-    Pixels are rounded to uint8, so that they differ from the blend by at most half a level.
-    """
-    ink = composites.digits[..., None].astype(np.float32)
-    background = composites.backgrounds.astype(np.float32)
-    mixed = np.where(ink > 0, (1 - digit_strength) * background + digit_strength * ink, background)
-    return Dataset(
-        np.floor(mixed + 0.5).astype(np.uint8),
-        composites.digit_labels,
-        composites.pixel_scale,
-        int(composites.digit_labels.max()) + 1,
-        f"digits of strength {digit_strength:g} on images",
-    )

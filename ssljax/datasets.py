@@ -1,46 +1,152 @@
-"""Image data sets, read into memory once: embedded digits, TFDS directories, arrays from a file.
+"""Image data sets by name: digits, TFDS directories, folders, composites, arrays from a file.
 
 Images stay uint8 until they are on the device; `pixel_scale` maps them to floats there.
 """
 
-import dataclasses
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from ssljax.arrays import Int, UInt8
+from ssljax.composite_data import load_mnist_on_cifar
 from ssljax.errors import UsageError
+from ssljax.image_folders import open_class_folders, open_urbancars, open_waterbirds
+from ssljax.shortcuts import load_two_shortcuts
+from ssljax.sources import (
+    RESIDENT_GIB,
+    Dataset,
+    ImageSource,
+    OnDamaged,
+    Progress,
+    in_memory,
+    joined,
+)
+from ssljax.tfds_source import open_split
 
-Progress = Callable[[int, int], None]
-"""Called with (records read, records in all) while a split is read."""
+__all__ = [
+    "DATASET_NAMES",
+    "SPLITS",
+    "Dataset",
+    "ImageSource",
+    "OnDamaged",
+    "Progress",
+    "load_dataset",
+    "open_dataset",
+]
 
 ARRAYS_PREFIX = "arrays:"
 NUM_TRAINING_DIGITS = 1300
-_TFDS_NAMES = ("cifar10", "cifar100", "cifar100_coarse", "mnist")
-DATASET_NAMES = ("digits", *_TFDS_NAMES, f"{ARRAYS_PREFIX}FILE.npz")
-SPLITS = ("train", "test", "all")
+PHOTOGRAPH_SIDE = 224
+"""Height and width that images of different sizes are decoded to by default."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A split of a data set, in memory.
+class _Prepared(NamedTuple):
+    """A TFDS data set: its name there, its label, and its split for each of ours."""
 
-    Attributes:
-        images: (n, height, width, channels).
-        labels: class of each image, from 0.
-        pixel_scale: ``images * pixel_scale`` are floats from 0 to 1.
-        num_classes: number of classes of the whole data set.
-        name: as given to :func:`load_dataset`.
-    """
-
-    images: UInt8[np.ndarray, "n height width channels"]
-    labels: Int[np.ndarray, " n"]
-    pixel_scale: float
-    num_classes: int
     name: str
+    label: str
+    splits: Mapping[str, str]
+
+
+_TRAIN_TEST = {"train": "train", "test": "test"}
+_TFDS = {
+    "cifar10": _Prepared("cifar10", "label", _TRAIN_TEST),
+    "cifar100": _Prepared("cifar100", "label", _TRAIN_TEST),
+    "cifar100_coarse": _Prepared("cifar100", "coarse_label", _TRAIN_TEST),
+    "mnist": _Prepared("mnist", "label", _TRAIN_TEST),
+    "stl10": _Prepared("stl10", "label", {**_TRAIN_TEST, "unlabelled": "unlabelled"}),
+    "imagenet2012": _Prepared("imagenet2012", "label", {"train": "train", "test": "validation"}),
+    "imagenet_r": _Prepared("imagenet_r", "label", {"test": "test"}),
+    "imagenet_a": _Prepared("imagenet_a", "label", {"test": "test"}),
+}
+_CORRUPTED = {
+    "cifar10_corrupted": {"test": "test"},
+    "imagenet2012_corrupted": {"test": "validation"},
+}
+_FOLDERS = {
+    "folder": open_class_folders,
+    "waterbirds": open_waterbirds,
+    "urbancars": open_urbancars,
+}
+_COMPOSITES = {"mnist_on_cifar": load_mnist_on_cifar, "two_shortcuts": load_two_shortcuts}
+DATASET_NAMES = (
+    "digits",
+    *_TFDS,
+    *(f"{name}/KIND_SEVERITY" for name in _CORRUPTED),
+    *_COMPOSITES,
+    *(f"{name}:PATH" for name in _FOLDERS),
+    f"{ARRAYS_PREFIX}FILE.npz",
+)
+SPLITS = ("train", "test", "all", "val", "unlabelled")
+
+
+def open_dataset(
+    name: str,
+    split: str,
+    data_dir: str | None = None,
+    *,
+    side: int = PHOTOGRAPH_SIDE,
+    progress: Progress | None = None,
+) -> Dataset | ImageSource:
+    """One split of a named data set, left on disk where it is stored image by image.
+
+    Args:
+        name: "digits" (8x8 handwritten digits bundled with scikit-learn, pixels 0 to 16);
+            prepared as TFDS directories "cifar10", "cifar100", "cifar100_coarse" (the 20
+            superclasses), "mnist", "stl10", "imagenet2012", "imagenet_r", "imagenet_a",
+            "cifar10_corrupted/fog_5" and "imagenet2012_corrupted/fog_5" (any corruption and
+            severity of TFDS); made of CIFAR-10 and MNIST "mnist_on_cifar" and "two_shortcuts";
+            "folder:PATH" with a subfolder for each class, "waterbirds:PATH" and
+            "urbancars:PATH" as published; or "arrays:FILE.npz" with keys `images` (uint8) and
+            `labels`, and optionally `test_images` and `test_labels`.
+        split: "train", "test", "all" (train, then test), and where they exist "val" and
+            "unlabelled" (STL-10). Digits have 1300 training and 497 test images by a fixed
+            permutation. An arrays file without test keys has no "test". ImageNet's test images
+            are its validation split.
+        data_dir: where the TFDS directories are; by default the environment variable
+            TFDS_DATA_DIR, then TFDS's own default.
+        side: height and width that photographs (ImageNet, folders) are decoded to.
+        progress: called while what is small is read.
+
+    Returns:
+        A source, or the split in memory where it is made there.
+
+    Raises:
+        UsageError: for an unknown name or split, and for data that is missing or damaged.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}; wanted one of {', '.join(SPLITS)}")
+    if name.startswith(ARRAYS_PREFIX):
+        _check_has(name, split, ("train", "test", "all"))
+        return _arrays(name, split)
+    if name == "digits":
+        _check_has(name, split, ("train", "test", "all"))
+        return _digits(split)
+    if name in _COMPOSITES:
+        return _COMPOSITES[name](split, data_dir, progress)
+    kind, _, path = name.partition(":")
+    if kind in _FOLDERS and path:
+        _check_has(name, split, ("train", "val", "test"))
+        return _FOLDERS[kind](path, split, side)
+    prepared = _TFDS.get(name)
+    base, _, corruption = name.partition("/")
+    if base in _CORRUPTED:
+        if not corruption:
+            raise UsageError(f"{name} needs a corruption and its severity, such as {name}/fog_5")
+        prepared = _Prepared(name, "label", _CORRUPTED[base])
+    if prepared is None:
+        raise UsageError(f"unknown data set {name!r}; known are {', '.join(DATASET_NAMES)}")
+    parts = ("train", "test") if split == "all" else (split,)
+    for part in parts:
+        _check_has(name, part, tuple(prepared.splits))
+    opened = [
+        open_split(prepared.name, prepared.splits[part], prepared.label, data_dir, side)
+        for part in parts
+    ]
+    return joined(opened, name)
 
 
 def load_dataset(
@@ -48,36 +154,39 @@ def load_dataset(
     split: str,
     data_dir: str | None = None,
     *,
+    side: int = PHOTOGRAPH_SIDE,
+    on_damaged: OnDamaged = "refuse",
+    limit_gib: float = RESIDENT_GIB,
     progress: Progress | None = None,
 ) -> Dataset:
-    """One split of a named data set.
+    """One split of a named data set, in memory.
 
     Args:
-        name: "digits" (8x8 handwritten digits bundled with scikit-learn, pixels 0 to 16);
-            "cifar10", "cifar100", "cifar100_coarse" (the 20 superclasses), "mnist", prepared as
-            TFDS directories; or "arrays:FILE.npz" with keys `images` (uint8) and `labels`, and
-            optionally `test_images` and `test_labels`.
-        split: "train", "test" or "all" (train, then test). Digits have 1300 training and 497
-            test images by a fixed permutation. An arrays file without test keys has no "test".
-        data_dir: where the TFDS directories are; by default the environment variable
-            TFDS_DATA_DIR, then TFDS's own default.
-        progress: called while records are read.
+        name: as for `open_dataset`.
+        split: as for `open_dataset`.
+        data_dir: as for `open_dataset`.
+        side: as for `open_dataset`.
+        on_damaged: whether a damaged image or record is refused, or left out and named. An
+            arrays file that is damaged is always refused.
+        limit_gib: refuse to read more than this, in GiB.
+        progress: called with (records read, records in all).
 
     Returns:
         The split, read completely.
 
     Raises:
-        UsageError: for an unknown name or split, and for data that is missing or damaged.
+        UsageError: for an unknown name or split, a set that exceeds the limit, and for data that
+            is missing or damaged.
     """
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}; wanted one of {', '.join(SPLITS)}")
-    if name == "digits":
-        return _digits(split)
-    if name.startswith(ARRAYS_PREFIX):
-        return _arrays(name, split)
-    if name in _TFDS_NAMES:
-        return _tfds(name, split, data_dir, progress)
-    raise UsageError(f"unknown data set {name!r}; known are {', '.join(DATASET_NAMES)}")
+    opened = open_dataset(name, split, data_dir, side=side, progress=progress)
+    if isinstance(opened, Dataset):
+        return opened
+    return in_memory(opened, on_damaged=on_damaged, limit_gib=limit_gib, progress=progress)
+
+
+def _check_has(name, split, splits):
+    if split not in splits:
+        raise UsageError(f"{name} has no {split} split; it has {', '.join(splits)}")
 
 
 def _digits(split):
@@ -92,21 +201,6 @@ def _digits(split):
     }[split]
     images = pixels[rows].astype(np.uint8).reshape(-1, 8, 8, 1)
     return Dataset(images, labels[rows].astype(np.int32), 1 / 16, 10, "digits")
-
-
-def _tfds(name, split, data_dir, progress):
-    from ssljax.tfds_source import read_split  # noqa: PLC0415
-
-    directory, label = (
-        ("cifar100", "coarse_label") if name == "cifar100_coarse" else (name, "label")
-    )
-    parts = [
-        read_split(directory, part, label, data_dir, progress)
-        for part in (("train", "test") if split == "all" else (split,))
-    ]
-    images = np.concatenate([part.images for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    return Dataset(images, labels, 1 / 255, parts[0].num_classes, name)
 
 
 def _arrays(name, split):

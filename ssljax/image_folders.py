@@ -1,40 +1,30 @@
 """Folders of image files with class and group labels, in the layouts they are published in.
 
-A group is a class together with the attributes that are spuriously related to it. Images are
-decoded into memory at one size: the shorter side scaled, the middle cut out.
+A group is a class together with the attributes that are spuriously related to it. Every image is
+decoded at one size: the shorter side scaled, the middle cut out.
 """
 
 import csv
+import dataclasses
 import itertools
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from ssljax.arrays import Int
-from ssljax.datasets import Dataset, Progress
+from ssljax.decoding import photograph, undecodable
 from ssljax.errors import UsageError
+from ssljax.sources import Damaged, Example, ImageSource
 
 URBANCARS_NAMES = ("urban", "country")
 _WATERBIRDS_SPLITS = {"train": "0", "val": "1", "test": "2"}
 _URBANCARS_RATIOS = {"train": "0.95", "val": "0.5", "test": "0.5"}
+_SPLIT_FOLDERS = {
+    "train": ("train",),
+    "val": ("val", "validation"),
+    "test": ("test", "val", "validation"),
+}
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
-
-class GroupedDataset(NamedTuple):
-    """Images with a group each.
-
-    Attributes:
-        dataset: images and class labels.
-        groups: group of each image, from 0.
-        group_names: what the groups are.
-        skipped: files that could not be decoded and were left out.
-    """
-
-    dataset: Dataset
-    groups: Int[np.ndarray, " n"]
-    group_names: tuple[str, ...]
-    skipped: tuple[str, ...]
 
 
 class _File(NamedTuple):
@@ -43,60 +33,74 @@ class _File(NamedTuple):
     group: int
 
 
-def load_class_folders(
-    path: str | Path,
-    side: int,
-    *,
-    damaged: Literal["refuse", "skip"] = "refuse",
-    progress: Progress | None = None,
-) -> GroupedDataset:
-    """A folder with one subfolder per class, in sorted order (ImageNet, ImageNet-9).
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Decodes image files."""
+
+    files: tuple[_File, ...]
+    side: int
+
+    def __call__(self, indices: Sequence[int]) -> list[Example | Damaged]:
+        """The examples of some files, in order."""
+        return [self._example(self.files[index]) for index in indices]
+
+    def _example(self, file):
+        try:
+            return Example(photograph(file.path, self.side), file.label, file.group)
+        except undecodable() as error:
+            return Damaged(str(file.path), type(error).__name__)
+
+
+def open_class_folders(path: str | Path, split: str, side: int) -> ImageSource:
+    """A folder with one subfolder for each class, in sorted order (ImageNet, ImageNet-9).
 
     Args:
-        path: the folder of one split.
+        path: the folder of all splits, with subfolders train and val or test; or the folder of
+            one split, which then counts as "train". The classes are those of all splits
+            together, so that a class without test images shifts no label.
+        split: "train", "val" or "test" (the folder val serves as "test" where there is no test).
         side: height and width to decode to.
-        damaged: whether a file that cannot be decoded is refused or skipped and named.
-        progress: called with (files decoded, files in all).
 
     Returns:
         The images; groups are the classes.
 
     Raises:
-        UsageError: for a folder without images, and for a damaged file unless skipped.
+        UsageError: for a folder without images, or without this split.
     """
-    root = _existing(Path(path), "one subfolder per class")
-    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    _check_split(split)
+    top = _existing(Path(path), "one subfolder per class, or train and val folders of them")
+    names = {name for folders in _SPLIT_FOLDERS.values() for name in folders}
+    splits = {name: top / name for name in names if (top / name).is_dir()}
+    root = next((splits[name] for name in _SPLIT_FOLDERS[split] if name in splits), None)
+    if root is None:
+        if splits or split != "train":
+            raise UsageError(
+                f"{top} has no {split} images: wanted a folder"
+                f" {' or '.join(str(top / name) for name in _SPLIT_FOLDERS[split])}"
+            )
+        root, splits = top, {"train": top}
+    classes = sorted({e.name for folder in splits.values() for e in folder.iterdir() if e.is_dir()})
     files = [
         _File(file, label, label)
         for label, name in enumerate(classes)
         for file in _images_in(root / name)
     ]
-    return _decoded(files, root, side, len(classes), tuple(classes), damaged, progress)
+    return _opened(files, root, side, len(classes), tuple(classes))
 
 
-def load_waterbirds(
-    path: str | Path,
-    split: str,
-    side: int,
-    *,
-    damaged: Literal["refuse", "skip"] = "refuse",
-    progress: Progress | None = None,
-) -> GroupedDataset:
+def open_waterbirds(path: str | Path, split: str, side: int) -> ImageSource:
     """Waterbirds: `metadata.csv` with img_filename, y (waterbird), place (water) and split.
 
     Args:
         path: the published folder, for instance waterbird_complete95_forest2water2.
         split: "train", "val" or "test".
         side: height and width to decode to.
-        damaged: whether a file that cannot be decoded is refused or skipped and named.
-        progress: called with (files decoded, files in all).
 
     Returns:
         The images; groups are ``2 y + place``.
 
     Raises:
-        UsageError: for an unknown split, a folder without a usable metadata.csv, or a damaged
-            file unless skipped.
+        UsageError: for an unknown split, or a folder without a usable metadata.csv.
     """
     _check_split(split)
     root = _existing(Path(path), "metadata.csv and image files")
@@ -119,17 +123,10 @@ def load_waterbirds(
         f"{bird} on {place}"
         for bird, place in itertools.product(("landbird", "waterbird"), ("land", "water"))
     )
-    return _decoded(files, root, side, 2, names, damaged, progress)
+    return _opened(files, root, side, 2, names)
 
 
-def load_urbancars(
-    path: str | Path,
-    split: str,
-    side: int,
-    *,
-    damaged: Literal["refuse", "skip"] = "refuse",
-    progress: Progress | None = None,
-) -> GroupedDataset:
+def open_urbancars(path: str | Path, split: str, side: int) -> ImageSource:
     """UrbanCars: car, background and co-occurring object, each urban or country.
 
     The published layout: ``bg-0.95_co_occur_obj-0.95/train`` and ``bg-0.5_co_occur_obj-0.5/val``
@@ -139,14 +136,12 @@ def load_urbancars(
         path: the folder that holds these.
         split: "train", "val" or "test".
         side: height and width to decode to.
-        damaged: whether a file that cannot be decoded is refused or skipped and named.
-        progress: called with (files decoded, files in all).
 
     Returns:
         The images; the class is the car, groups are ``4 car + 2 background + object``.
 
     Raises:
-        UsageError: for an unknown split, a missing folder, or a damaged file unless skipped.
+        UsageError: for an unknown split or a missing folder.
     """
     _check_split(split)
     ratio = _URBANCARS_RATIOS[split]
@@ -157,7 +152,7 @@ def load_urbancars(
         names.append(f"{car} car, {background} background, {other} object")
         inside = root / f"obj-{car}_bg-{background}_co_occur_obj-{other}"
         files += [_File(file, group // 4, group) for file in _images_in(inside)]
-    return _decoded(files, root, side, 2, tuple(names), damaged, progress)
+    return _opened(files, root, side, 2, tuple(names))
 
 
 def _check_split(split):
@@ -177,40 +172,16 @@ def _images_in(folder):
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in _EXTENSIONS)
 
 
-def _decoded(files, root, side, num_classes, group_names, damaged, progress):
+def _opened(files, root, side, num_classes, group_names):
     if not files:
         raise UsageError(f"{root} holds no images of this split; wanted the published layout")
-    images = np.empty((len(files), side, side, 3), np.uint8)
-    kept, skipped = [], []
-    for done, file in enumerate(files, start=1):
-        try:
-            images[len(kept)] = _image(file.path, side)
-            kept.append(file)
-        except (OSError, ValueError, SyntaxError) as error:
-            if damaged == "refuse":
-                raise UsageError(
-                    f"{file.path} cannot be decoded ({type(error).__name__}); restore it, or load "
-                    "with damaged='skip' to leave such files out"
-                ) from error
-            skipped.append(str(file.path))
-        if progress is not None:
-            progress(done, len(files))
-    if not kept:
-        raise UsageError(f"none of the {len(files)} images in {root} can be decoded; restore them")
-    labels = np.array([file.label for file in kept], np.int32)
-    groups = np.array([file.group for file in kept], np.int32)
-    dataset = Dataset(images[: len(kept)], labels, 1 / 255, num_classes, str(root))
-    return GroupedDataset(dataset, groups, group_names, tuple(skipped))
-
-
-def _image(path, side):
-    """RGB pixels: shorter side scaled to `side` (bilinear, antialiased), the middle cut out."""
-    from PIL import Image  # noqa: PLC0415
-
-    with Image.open(path) as file:
-        image = file.convert("RGB")
-    scale = side / min(image.size)
-    width, height = (max(side, round(length * scale)) for length in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - side) // 2, (height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)), np.uint8)
+    text = "\n".join(f"{file.path.relative_to(root)} {file.group}" for file in files)
+    return ImageSource(
+        read=Files(tuple(files), side),
+        num_images=len(files),
+        image_shape=(side, side, 3),
+        num_classes=num_classes,
+        name=str(root),
+        fingerprint=zlib.crc32(f"{side}\n{text}".encode()),
+        group_names=group_names,
+    )

@@ -1,53 +1,39 @@
-"""Whole splits of TFDS directories, read without TensorFlow."""
+"""Splits of TFDS directories, read without TensorFlow."""
 
 import contextlib
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+import re
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-
-from ssljax.arrays import Int, UInt8
+from ssljax.decoding import exact_image, photograph, undecodable
 from ssljax.errors import UsageError
-
-_CHUNK = 500
-
-
-class Split(NamedTuple):
-    """Images and labels of one split, in the order of its records."""
-
-    images: UInt8[np.ndarray, "n height width channels"]
-    labels: Int[np.ndarray, " n"]
-    num_classes: int
+from ssljax.sources import Damaged, Example, ImageSource
 
 
-def read_split(
-    name: str,
-    split: str,
-    label: str,
-    data_dir: str | None,
-    progress: Callable[[int, int], None] | None,
-) -> Split:
-    """A split of a data set prepared by TFDS, decoded.
+def open_split(name: str, split: str, label: str, data_dir: str | None, side: int) -> ImageSource:
+    """A split of a data set prepared by TFDS.
 
-    Reads a few thousand records a second. A data set that is not prepared is downloaded and
-    prepared the ordinary TFDS way where TensorFlow is installed, and refused where it is not.
+    Reads a few thousand small records a second. A data set that is not prepared is downloaded
+    and prepared the ordinary TFDS way where TensorFlow is installed, and refused where it is not.
 
     Args:
-        name: TFDS name of the data set.
-        split: "train" or "test".
+        name: TFDS name of the data set, with its configuration where it has several.
+        split: TFDS name of the split.
         label: name of the label feature.
         data_dir: where its directory is; by default the variable TFDS_DATA_DIR, then TFDS's own.
-        progress: called with (records read, records in all) after each chunk.
+        side: height and width that photographs of different sizes are decoded to; sets whose
+            images have one size keep it.
 
     Returns:
-        All records, in order.
+        The records, in order.
 
     Raises:
-        UsageError: if the data is missing, cannot be prepared, or is damaged.
+        UsageError: if the data is missing, cannot be prepared, or its files are damaged.
     """
     import tensorflow_datasets as tfds  # noqa: PLC0415
 
@@ -55,16 +41,127 @@ def read_split(
     with _quiet():
         try:
             builder = tfds.builder(name, data_dir=data_dir)
-            if not builder.is_prepared():
-                _prepare(builder, name, data_dir)
-            source = tfds.data_source(name, split=split, data_dir=data_dir, download=False)
-        except NotImplementedError as error:
+        except (tfds.core.DatasetNotFoundError, ValueError) as error:
+            known = str(error).strip().splitlines()[0]
+            raise UsageError(f"TFDS has no data set {name!r} ({known})") from error
+        if not builder.is_prepared():
+            _prepare(builder, name, data_dir)
+        info = builder.info
+        if split not in info.splits:
             raise UsageError(
-                f"{name} in {data_dir or 'the TFDS directory'} is prepared in a format without "
-                "random access; prepare it with file_format='array_record' in an empty directory "
-                "and name that one with --data-dir"
-            ) from error
-        return _read(source, builder, name, split, label, progress)
+                f"{name} in {builder.data_dir} has no {split} split, it has"
+                f" {', '.join(info.splits)}: prepare it again"
+            )
+        features: Any = info.features
+        shape = features["image"].shape
+        fixed = None not in shape
+        records = Records(name, split, label, data_dir, shape if fixed else None, side)
+        count = len(records.source)
+    lengths = (name, str(builder.version), split, info.splits[split].shard_lengths)
+    return ImageSource(
+        read=records,
+        num_images=count,
+        image_shape=shape if fixed else (side, side, 3),
+        num_classes=features[label].num_classes,
+        name=f"{name} {split}",
+        fingerprint=zlib.crc32(repr(lengths).encode()),
+    )
+
+
+class Records:
+    """Reads and decodes records; opens its files anew in every process it is sent to."""
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        label: str,
+        data_dir: str | None,
+        shape: tuple[int, int, int] | None,
+        side: int,
+    ):
+        self._place = (name, split, data_dir)
+        self._label = label
+        self._shape = shape
+        self._side = side
+        self._source: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_source": None}
+
+    @property
+    def source(self) -> Any:
+        """TFDS's own random access to the records, images not yet decoded."""
+        if self._source is None:
+            self._source = _opened(*self._place)
+        return self._source
+
+    def __call__(self, indices: Sequence[int]) -> list[Example | Damaged]:
+        """The examples of some records, in order."""
+        source, indices = self.source, list(indices)
+        try:
+            records = source.__getitems__(indices)
+        except _unreadable():
+            # One of them is damaged: which?
+            return [self._single(index) for index in indices]
+        return [self._decoded(index, record) for index, record in zip(indices, records)]
+
+    def _single(self, index):
+        try:
+            record = self.source.__getitems__([index])[0]
+        except _unreadable() as error:
+            return self._damaged(index, error)
+        return self._decoded(index, record)
+
+    def _decoded(self, index, record):
+        try:
+            data = bytes(record["image"])
+            if self._shape is not None:
+                image = exact_image(data, self._shape)
+            else:
+                image = photograph(data, self._side)
+        except undecodable() as error:
+            return self._damaged(index, error)
+        return Example(image, int(record[self._label]))
+
+    def _damaged(self, index, error):
+        name, split, data_dir = self._place
+        where = f" in {data_dir}" if data_dir else ""
+        lines = re.sub(r"<.* object at .*>", "", str(error)).strip().splitlines()
+        why = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        return Damaged(f"record {index} of {name} {split}{where}", why)
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+
+    return (*undecodable(), RuntimeError, KeyError, DecodeError)
+
+
+def _opened(name, split, data_dir):
+    import tensorflow_datasets as tfds  # noqa: PLC0415
+
+    try:
+        with _quiet():
+            return tfds.data_source(
+                name,
+                split=split,
+                data_dir=data_dir,
+                download=False,
+                decoders={"image": tfds.decode.SkipDecoding()},
+            )
+    except NotImplementedError as error:
+        raise UsageError(
+            f"{name} in {data_dir or 'the TFDS directory'} is prepared in a format without "
+            "random access; prepare it with file_format='array_record' in an empty directory "
+            "and name that one with --data-dir"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"the {split} files of {name} in {data_dir or 'the TFDS directory'} cannot be opened"
+            f" ({why}); restore them, or prepare the data set again in an empty directory"
+        ) from error
 
 
 def _prepare(builder, name, data_dir):
@@ -73,41 +170,25 @@ def _prepare(builder, name, data_dir):
         "name the directory that has it with --data-dir (or the variable TFDS_DATA_DIR), or let "
         "TFDS download it into an existing directory: pip install 'ssljax-lab[prepare]'"
     )
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        page = builder.name.split("/")[0]
+        remedy += (
+            "; its archives have to be obtained by hand first, see"
+            f" https://www.tensorflow.org/datasets/catalog/{page}"
+        )
     if data_dir is not None and not folder.is_dir():
         raise UsageError(f"no directory {folder} to read {name} from; {remedy}")
     if importlib.util.find_spec("tensorflow") is None:
         raise UsageError(f"{name} is not prepared in {folder}; {remedy}")
     try:
         builder.download_and_prepare(file_format="array_record")
-    except OSError as error:  # requests' connection errors are OSErrors
+    # Connection errors of requests are OSErrors; an archive missing is an AssertionError.
+    except (OSError, AssertionError) as error:
         raise UsageError(f"cannot download {name} ({type(error).__name__}); {remedy}") from error
 
 
-def _read(source, builder, name, split, label, progress):
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
-
-    total = len(source)
-    images = np.empty((total, *builder.info.features["image"].shape), np.uint8)
-    labels = np.empty((total,), np.int32)
-    for start in range(0, total, _CHUNK):
-        stop = min(start + _CHUNK, total)
-        try:
-            records = source.__getitems__(list(range(start, stop)))
-        except (OSError, ValueError, IndexError, RuntimeError, SyntaxError, DecodeError) as error:
-            raise UsageError(
-                f"records {start} to {stop - 1} of {name} {split} in {builder.data_dir} cannot "
-                f"be read ({type(error).__name__}: {error}); prepare the data set again"
-            ) from error
-        for row, record in enumerate(records, start):
-            images[row] = record["image"]
-            labels[row] = record[label]
-        if progress is not None:
-            progress(stop, total)
-    return Split(images, labels, builder.info.features[label].num_classes)
-
-
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """No remarks of TFDS about optional decoders and folders it looked into."""
     logger = logging.getLogger("absl")
     level = logger.level

@@ -5,17 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.composites import (
-    blended,
-    composite_dataset,
-    composite_views,
-    load_composites,
-    make_composites,
-    resized,
-)
-from ssljax.datasets import Dataset
+from ssljax.composite_data import blended_dataset, inked, resized
+from ssljax.composites import blended, composite_views
+from ssljax.datasets import Dataset, load_dataset
 from ssljax.errors import UsageError
-from ssljax.policies import IDENTITY, SIMCLR_POLICY
+from ssljax.policies import IDENTITY, Policy
 
 RNG = np.random.default_rng(0)
 BACKGROUNDS = Dataset(
@@ -24,23 +18,29 @@ BACKGROUNDS = Dataset(
 STROKES = np.zeros((7, 28, 28, 1), np.uint8)
 STROKES[:, 6:22, 12:17] = 255
 DIGITS = Dataset(STROKES, np.array([3, 1, 4, 1, 5, 9, 2]), 1 / 255, 10, "mnist")
-COMPOSITES = make_composites(BACKGROUNDS, DIGITS)
+COMPOSITES = inked(BACKGROUNDS, DIGITS)
+INK = COMPOSITES.images[..., 3]
 
 
 def floats(count=6):
     return (
-        jnp.asarray(COMPOSITES.backgrounds[:count]) / 255,
-        jnp.asarray(COMPOSITES.digits[:count]) / 255,
+        jnp.asarray(COMPOSITES.images[:count, ..., :3]) / 255,
+        jnp.asarray(INK[:count]) / 255,
     )
 
 
 def test_digits_are_resized_to_16_pixels_and_padded_to_the_image():
-    assert COMPOSITES.digits.shape == (6, 32, 32)
-    np.testing.assert_array_equal(COMPOSITES.digits[:, 8:24, 8:24].max(axis=(1, 2)), 255)
-    outside = COMPOSITES.digits.copy()
+    assert COMPOSITES.images.shape == (6, 32, 32, 4)
+    assert COMPOSITES.image_shape == (32, 32, 3)
+    np.testing.assert_array_equal(COMPOSITES.images[..., :3], BACKGROUNDS.images)
+    np.testing.assert_array_equal(INK[:, 8:24, 8:24].max(axis=(1, 2)), 255)
+    outside = INK.copy()
     outside[:, 8:24, 8:24] = 0
     assert outside.max() == 0
-    np.testing.assert_array_equal(COMPOSITES.digit_labels, DIGITS.labels[:6])
+    np.testing.assert_array_equal(COMPOSITES.labels, DIGITS.labels[:6])
+    names = [COMPOSITES.group_names[group] for group in COMPOSITES.groups]
+    assert names[2] == "digit class 4, background class 2"
+    assert len(COMPOSITES.group_names) == 100
 
 
 @pytest.mark.parametrize("side", [16, 40])
@@ -58,21 +58,24 @@ def test_resizing_equals_pillow_to_one_level(side):
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 def test_the_blend_is_the_formula_inside_the_ink_and_the_background_outside(strength):
     backgrounds, digits = floats()
-    present = jnp.array([True, True, True, False, False, True])
-    ours = np.asarray(blended(backgrounds, digits, strength, present))
+    present = np.array([True, True, True, False, False, True])
+    ours = jax.jit(blended)(backgrounds, digits, jnp.float32(strength), present)
+    expected = np.array(backgrounds, float)
     for b, y, x in np.ndindex(6, 32, 32):
-        expected = np.asarray(backgrounds[b, y, x])
-        if present[b] and COMPOSITES.digits[b, y, x] > 0:
-            expected = (1 - strength) * expected + strength * float(digits[b, y, x])
-        np.testing.assert_allclose(ours[b, y, x], expected, atol=1e-6)
+        if present[b] and INK[b, y, x] > 0:
+            kept = (1 - strength) * expected[b, y, x]
+            expected[b, y, x] = kept + strength * INK[b, y, x] / 255
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 def test_a_view_that_lost_its_digit_is_the_clean_background_even_at_full_strength():
     backgrounds, digits = floats()
-    views = composite_views(
-        jax.random.key(0), 0, jnp.arange(6), backgrounds, digits, IDENTITY, 0.0,
-        digit_strength=1.0, drop_probability=(1.0, 0.0),
-    )  # fmt: skip
+    views = jax.jit(
+        lambda *images: composite_views(
+            jax.random.key(0), 0, jnp.arange(6), *images, IDENTITY, 0.0,
+            digit_strength=1.0, drop_probability=(1.0, 0.0),
+        )
+    )(backgrounds, digits)  # fmt: skip
     np.testing.assert_array_equal(views[:, 0], backgrounds)
     assert np.abs(np.asarray(views[:, 1] - backgrounds)).max(axis=(1, 2, 3)).min() > 0.3
 
@@ -93,37 +96,46 @@ def test_digits_are_dropped_with_the_stated_probability_in_each_view_independent
     assert abs(np.corrcoef(dropped.T)[0, 1]) < 4 / np.sqrt(count)
 
 
-def test_half_a_batch_gives_the_same_composite_views():
+def test_the_views_of_a_composite_do_not_depend_on_the_rest_of_the_batch():
     @jax.jit
     def views(indices, backgrounds, digits):
         return composite_views(
-            jax.random.key(1), 5, indices, backgrounds, digits, SIMCLR_POLICY, 0.5,
+            jax.random.key(1), 5, indices, backgrounds, digits, Policy(flip=0.5, noise=0.1), 0.5,
             digit_strength=0.7, drop_probability=(0.5, 0.5),
         )  # fmt: skip
 
     backgrounds, digits = floats(4)
+    order = np.array([2, 3, 0, 0])
     whole = views(jnp.arange(4), backgrounds, digits)
-    half = views(jnp.arange(2, 4), backgrounds[2:], digits[2:])
-    np.testing.assert_array_equal(whole[2:], half)
+    other = views(jnp.asarray(order), backgrounds[order], digits[order])
+    np.testing.assert_array_equal(np.asarray(whole)[order], other)
 
 
 def test_the_labeled_set_shows_every_digit_to_half_a_level():
-    dataset = composite_dataset(COMPOSITES, 0.7)
+    dataset = blended_dataset(COMPOSITES, 0.7)
     backgrounds, digits = floats()
     expected = blended(backgrounds, digits, 0.7, jnp.ones(6, bool))
     np.testing.assert_allclose(dataset.images / 255, expected, atol=0.501 / 255)
-    np.testing.assert_array_equal(dataset.labels, COMPOSITES.digit_labels)
+    np.testing.assert_array_equal(dataset.labels, COMPOSITES.labels)
+    assert dataset.image_shape == dataset.images.shape[1:] == (32, 32, 3)
+    assert blended_dataset(dataset, 0.7) is dataset
 
 
 def test_gray_backgrounds_are_refused():
     with pytest.raises(UsageError, match="color images"):
-        make_composites(DIGITS, DIGITS)
+        inked(DIGITS, DIGITS)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="no real images: set TFDS_DATA_DIR")
-def test_real_digits_sit_on_real_images():
-    composites = load_composites("test")
-    assert composites.backgrounds.shape == (10_000, 32, 32, 3)
-    inked = (composites.digits > 0).mean()
-    assert 0.03 < inked < 0.12
+def test_real_sets_made_of_images_and_digits():
+    composites = load_dataset("mnist_on_cifar", "test")
+    assert composites.images.shape == (10_000, 32, 32, 4)
+    inked_share = (composites.images[..., 3] > 0).mean()
+    assert 0.03 < inked_share < 0.12
+    with pytest.raises(UsageError, match="no val split"):
+        load_dataset("mnist_on_cifar", "val")
+    shortcuts = load_dataset("two_shortcuts", "train")
+    assert shortcuts.images.shape == (8000, 32, 32, 3)
+    assert np.bincount(shortcuts.groups).tolist() == [3610, 190, 190, 10, 10, 190, 190, 3610]

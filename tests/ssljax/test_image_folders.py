@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssljax.datasets import load_dataset
 from ssljax.errors import UsageError
-from ssljax.image_folders import load_class_folders, load_urbancars, load_waterbirds
+from ssljax.image_folders import open_class_folders, open_urbancars, open_waterbirds
+from ssljax.sources import damage_report, in_memory
 
 
 def paint(path, color, size=(20, 12)):
@@ -29,18 +31,21 @@ def waterbirds(root):
 
 def test_waterbirds_groups_are_bird_and_place_of_the_right_split(tmp_path):
     steps = []
-    loaded = load_waterbirds(
-        waterbirds(tmp_path), "val", 8, progress=lambda done, total: steps.append((done, total))
+    loaded = load_dataset(
+        f"waterbirds:{waterbirds(tmp_path)}",
+        "val",
+        side=8,
+        progress=lambda done, total: steps.append((done, total)),
     )
-    assert loaded.dataset.images.shape == (4, 8, 8, 3)
-    np.testing.assert_array_equal(loaded.dataset.labels, [0, 0, 1, 1])
+    assert loaded.images.shape == (4, 8, 8, 3)
+    np.testing.assert_array_equal(loaded.labels, [0, 0, 1, 1])
     np.testing.assert_array_equal(loaded.groups, [0, 1, 2, 3])
     assert loaded.group_names[1] == "landbird on water"
-    corner = loaded.dataset.images[:, 0, 0]
-    np.testing.assert_array_equal(corner[:, 0], 100 * loaded.dataset.labels)
+    corner = loaded.images[:, 0, 0]
+    np.testing.assert_array_equal(corner[:, 0], 100 * loaded.labels)
     np.testing.assert_array_equal(corner[:, 1], 100 * (loaded.groups % 2))
     np.testing.assert_array_equal(corner[:, 2], 50)
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [(4, 4)]
 
 
 def test_urbancars_groups_are_car_background_and_object(tmp_path):
@@ -51,15 +56,15 @@ def test_urbancars_groups_are_car_background_and_object(tmp_path):
             inside = folder / f"obj-{names[a]}_bg-{names[b]}_co_occur_obj-{names[c]}"
             for copy in range(2 if split == "train" else 1):
                 paint(inside / f"{copy}.png", (100 * a, 100 * b, 100 * c))
-    loaded = load_urbancars(tmp_path, "train", 6)
+    loaded = load_dataset(f"urbancars:{tmp_path}", "train", side=6)
     assert len(loaded.groups) == 16
-    color = loaded.dataset.images[:, 0, 0] // 100
+    color = loaded.images[:, 0, 0] // 100
     np.testing.assert_array_equal(color @ [4, 2, 1], loaded.groups)
-    np.testing.assert_array_equal(color[:, 0], loaded.dataset.labels)
+    np.testing.assert_array_equal(color[:, 0], loaded.labels)
     assert loaded.group_names[5] == "country car, urban background, country object"
-    assert len(load_urbancars(tmp_path, "test", 6).groups) == 8
+    assert len(open_urbancars(tmp_path, "test", 6)) == 8
     with pytest.raises(UsageError, match=r"bg-0\.5_co_occur_obj-0\.5/val"):
-        load_urbancars(tmp_path, "val", 6)
+        open_urbancars(tmp_path, "val", 6)
 
 
 def test_class_folders_are_sorted_and_scaled_to_the_middle_square(tmp_path):
@@ -69,34 +74,81 @@ def test_class_folders_are_sorted_and_scaled_to_the_middle_square(tmp_path):
     (tmp_path / "00_dog").mkdir()
     Image.fromarray(wide).save(tmp_path / "00_dog" / "a.png")
     (tmp_path / "00_dog" / "notes.txt").write_text("no image")
-    loaded = load_class_folders(tmp_path, 10)
+    loaded = load_dataset(f"folder:{tmp_path}", "train", side=10)
     assert loaded.group_names == ("00_dog", "01_bird")
-    np.testing.assert_array_equal(loaded.dataset.labels, [0, 1])
-    np.testing.assert_array_equal(loaded.dataset.images[0], 200)
+    np.testing.assert_array_equal(loaded.labels, [0, 1])
+    np.testing.assert_array_equal(loaded.images[0], 200)
 
 
-def test_damaged_files_are_refused_or_skipped_and_named(tmp_path):
-    paint(tmp_path / "a" / "good.png", (1, 2, 3))
-    (tmp_path / "a" / "bad.png").write_bytes(b"not an image")
-    paint(tmp_path / "b" / "cut.png", (4, 5, 6), size=(300, 300))
-    cut = (tmp_path / "b" / "cut.png").read_bytes()
-    (tmp_path / "b" / "cut.png").write_bytes(cut[: len(cut) // 2])
-    with pytest.raises(UsageError, match=r"bad\.png.*damaged='skip'"):
-        load_class_folders(tmp_path, 4)
-    loaded = load_class_folders(tmp_path, 4, damaged="skip")
-    assert len(loaded.groups) == 1
-    assert sorted(name.rsplit("/", 1)[1] for name in loaded.skipped) == ["bad.png", "cut.png"]
+def test_classes_are_those_of_all_splits_so_that_no_label_shifts(tmp_path):
+    """ImageNet-9's layout: val folders; and a training class without test images."""
+    for name in ("00_dog", "01_bird", "02_car"):
+        paint(tmp_path / "train" / name / "a.png", (1, 1, 1))
+    for name in ("00_dog", "02_car"):
+        paint(tmp_path / "val" / name / "b.png", (2, 2, 2))
+    test = load_dataset(f"folder:{tmp_path}", "test", side=4)
+    assert test.labels.tolist() == [0, 2]
+    assert test.num_classes == 3
+    assert len(open_class_folders(tmp_path, "train", 4)) == 3
+    assert open_class_folders(tmp_path / "val", "train", 4).num_classes == 2
+    with pytest.raises(UsageError, match="has no test images"):
+        open_class_folders(tmp_path / "val", "test", 4)
+
+
+def damaged_folder(root):
+    """Four images, one of them no image and two cut short."""
+    paint(root / "a" / "good.png", (1, 2, 3))
+    (root / "a" / "bad.png").write_bytes(b"not an image")
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    for name in ("cut.png", "cut.jpg"):
+        (root / "b").mkdir(exist_ok=True)
+        Image.fromarray(noise).save(root / "b" / name)
+        whole = (root / "b" / name).read_bytes()
+        (root / "b" / name).write_bytes(whole[: len(whole) // 2])
+    return root
+
+
+def test_damaged_files_are_refused_or_left_out_counted_and_named(tmp_path):
+    source = open_class_folders(damaged_folder(tmp_path), "train", 4)
+    with pytest.raises(UsageError, match=r"bad\.png.*--on-damaged skip") as error:
+        in_memory(source)
+    assert "\n" not in str(error.value)
+    loaded = in_memory(source, on_damaged="skip")
+    assert len(loaded.groups) == len(loaded.images) == 1
+    names = sorted(name.rsplit("/", 1)[1] for name in loaded.damaged)
+    assert names == ["bad.png", "cut.jpg", "cut.png"]
+    report = damage_report(loaded.damaged, source.name)
+    assert report.startswith("3 damaged images of")
+    assert "cut.png" in report
+    with pytest.raises(UsageError, match="none of the 2 images"):
+        in_memory(source, on_damaged="skip", indices=[0, 2])
+
+
+def test_a_set_beyond_the_limit_is_never_read_into_memory(tmp_path):
+    paint(tmp_path / "a" / "a.png", (1, 2, 3))
+    with pytest.raises(UsageError, match=r"takes 0\.1 GiB.*limit is 0\.01 GiB.*--stream"):
+        load_dataset(f"folder:{tmp_path}", "train", side=7000, limit_gib=0.01)
+
+
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same(tmp_path):
+    y, x = np.mgrid[0:400, 0:400] / 400
+    smooth = np.stack([255 * x, 255 * y, 128 + 100 * np.sin(6 * x)], axis=-1).astype(np.uint8)
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.fromarray(smooth).save(tmp_path / "a" / name, quality=95)
+    jpeg, png = load_dataset(f"folder:{tmp_path}", "train", side=32).images.astype(int)
+    assert np.abs(jpeg - png).max() <= 5
 
 
 def test_missing_folders_tables_and_splits_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
-        load_waterbirds(tmp_path / "no", "train", 8)
+        open_waterbirds(tmp_path / "no", "train", 8)
     with pytest.raises(UsageError, match=r"metadata\.csv"):
-        load_waterbirds(tmp_path, "train", 8)
+        open_waterbirds(tmp_path, "train", 8)
     with pytest.raises(UsageError, match="train, val or test"):
-        load_waterbirds(tmp_path, "valid", 8)
+        open_waterbirds(tmp_path, "valid", 8)
     (tmp_path / "metadata.csv").write_text("img_filename,y,place,split\na.png,3,0,0\n")
     with pytest.raises(UsageError, match="other classes"):
-        load_waterbirds(tmp_path, "train", 8)
+        open_waterbirds(tmp_path, "train", 8)
     with pytest.raises(UsageError, match="no images"):
-        load_class_folders(tmp_path, 8)
+        open_class_folders(tmp_path, "train", 8)
