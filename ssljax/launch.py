@@ -19,6 +19,7 @@ GRACE_SECONDS = 15.0
 
 _POLL_SECONDS = 0.05
 _LAUNCHED = ("train",)
+_CHATTER = re.compile(rb"\[Gloo\] |Expected number of connected peer ranks")
 
 
 def launch(
@@ -59,15 +60,40 @@ def launch(
         )
     gpus = count_gpus() if gpus is None else gpus
     address = f"127.0.0.1:{_free_port()}"
+    return run_together(
+        [process_command(command, address, number, processes) for number in range(processes)],
+        [
+            process_environment(os.environ, number, processes, devices_per_process, gpus)
+            for number in range(processes)
+        ],
+    )
+
+
+def run_together(
+    commands: Sequence[Sequence[str]],
+    environments: Sequence[Mapping[str, str]],
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+) -> int:
+    """Run programs side by side until the last has ended; one that fails ends the others.
+
+    Args:
+      commands: One command line for each process.
+      environments: One environment for each.
+      grace_seconds: How long the others may take to end by themselves.
+
+    Returns:
+      The exit code, as `launch` gives it.
+    """
     children = [
         subprocess.Popen(
-            process_command(command, address, number, processes),
-            env=process_environment(os.environ, number, processes, devices_per_process, gpus),
+            command,
+            env=dict(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # the terminal's interrupt comes here and is passed on once
         )
-        for number in range(processes)
+        for command, environment in zip(commands, environments, strict=True)
     ]
     listeners = [
         _listen(stream, f"[{number}] ", out)
@@ -75,7 +101,7 @@ def launch(
         for stream, out in ((child.stdout, sys.stdout), (child.stderr, sys.stderr))
     ]
     with _forwarded_signals(children):
-        code = _wait(children)
+        code = _wait(children, grace_seconds)
     for listener in listeners:
         listener.join(timeout=5)
     return code
@@ -126,7 +152,7 @@ def exit_code(returned: int) -> int:
     return returned if returned >= 0 else 128 - returned
 
 
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
+def _wait(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> int:
     """Wait for all; the first failure sets the code and a deadline for the others."""
     code, deadline = 0, None
     while any(child.poll() is None for child in children):
@@ -140,13 +166,13 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
             )
             if failed:
                 returned, number = failed[0]
-                code, deadline = exit_code(returned), time.monotonic() + GRACE_SECONDS
+                code, deadline = exit_code(returned), time.monotonic() + grace_seconds
                 if any(child.poll() is None for child in children):
                     _say(f"process {number} {_ended(returned)}: ending the others")
         elif time.monotonic() > deadline:
             for number, child in enumerate(children):
                 if child.poll() is None:
-                    _say(f"process {number} did not end within {GRACE_SECONDS:g} s: killed")
+                    _say(f"process {number} did not end within {grace_seconds:g} s: killed")
                     child.kill()
             deadline = float("inf")
     failures = sorted(child.returncode for child in children if child.returncode)
@@ -164,9 +190,11 @@ def _ended(returned: int) -> str:
 
 def _listen(stream: Any, prefix: str, out: TextIO) -> threading.Thread:
     def copy() -> None:
-        for line in stream:
-            out.write(prefix + line.decode(errors="replace"))
-            out.flush()
+        with stream:
+            for line in stream:
+                if not _CHATTER.search(line):
+                    out.write(prefix + line.decode(errors="replace"))
+                    out.flush()
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()
