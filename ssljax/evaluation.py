@@ -12,9 +12,9 @@ import numpy as np
 from ssljax.arrays import Float, Int
 from ssljax.config import EvaluationConfig
 from ssljax.datasets import Dataset
-from ssljax.errors import UsageError
 from ssljax.features import layer_features
 from ssljax.few_shot import few_shot_accuracy
+from ssljax.named_layers import named_layers
 from ssljax.neighbors import cosine_knn
 from ssljax.network import Network
 from ssljax.probe import ProbeResult, linear_probe
@@ -26,25 +26,8 @@ from ssljax.state import TrainState
 
 EVALUATION_FILE = "evaluation.json"
 PROTOCOL = "protocol"
-ALL_LAYERS = "all"
 
 Accuracies = dict[str, float]
-
-
-def named_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """The layers asked for; ``all`` means every one but the input.
-
-    Raises:
-      UsageError: There is no such layer.
-    """
-    if layers == (ALL_LAYERS,):
-        return tuple(name for name in network.layers if name != "input")
-    for name in layers:
-        if name not in network.layers:
-            raise UsageError(
-                f"no layer {name!r} in this network: it has {', '.join(network.layers)}"
-            )
-    return layers
 
 
 def evaluation(
@@ -54,7 +37,6 @@ def evaluation(
     test: Dataset,
     settings: EvaluationConfig,
     *,
-    groups: tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]] | None = None,
     progress: bool = True,
 ) -> dict[str, Accuracies]:
     """Accuracies of frozen, clean features of each layer.
@@ -65,14 +47,12 @@ def evaluation(
       train: Images and labels that probes are fitted to and that vote.
       test: Images and labels that are classified; nothing is chosen with them.
       settings: Layers, probe, penalties, neighbors and shots.
-      groups: Group of each training and test image (its class and what is spuriously related to
-        it), where the data set has groups.
       progress: Show how far it is.
 
     Returns:
       For each layer ``probe_accuracy``, ``probe_train_accuracy``, ``probe_l2`` and
       ``knn_accuracy``; for each number of shots ``few_shot_N_accuracy`` and its
-      ``few_shot_N_standard_error``; with groups ``probe_worst_group_accuracy`` and, of the last
+      ``few_shot_N_standard_error``; where both sets have groups ``probe_worst_group_accuracy`` and, of the last
       layer retrained on group-balanced training images, ``retrained_accuracy`` and
       ``retrained_worst_group_accuracy``.
 
@@ -94,6 +74,9 @@ def evaluation(
                 progress=report,
             )
 
+    groups = None
+    if train.groups is not None and test.groups is not None:
+        groups = (train.groups, test.groups)
     train_features, test_features = features(train, "training"), features(test, "test")
     num_classes = max(train.num_classes, test.num_classes)
     accuracies = {}

@@ -11,8 +11,8 @@ import numpy as np
 
 from ssljax.arrays import Float, UInt8
 from ssljax.errors import UsageError
-from ssljax.evaluation import named_layers
 from ssljax.features import layer_features
+from ssljax.named_layers import named_layers
 from ssljax.safetensors import write_safetensors
 from ssljax.torch_names import torch_arrays
 from ssljax.train import Run, load_run

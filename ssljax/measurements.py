@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ssljax.arrays import Float
+from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
 from ssljax.datasets import Dataset, load_dataset
 from ssljax.errors import UsageError
@@ -14,13 +15,13 @@ from ssljax.evaluation import (
     EVALUATION_FILE,
     PROTOCOL,
     evaluation,
-    named_layers,
     on_one_device,
     protocol,
 )
 from ssljax.files import read_json, write_json
 from ssljax.moment_sums import write_moments
 from ssljax.moments import layer_moments
+from ssljax.named_layers import named_layers
 from ssljax.network import Network
 from ssljax.progress import counted, loading_progress, notice
 from ssljax.state import TrainState
@@ -140,9 +141,15 @@ def write_layer_moments(
 
 
 def load_pair(
-    config: Config, report: Callable[[int, int], None] | None
+    config: Config, report: Callable[[int, int], None] | None, *, train: Dataset | None = None
 ) -> tuple[Dataset, Dataset] | None:
-    """Labeled training and test images of a run's data set; none where it has no test images."""
+    """Labeled training and test images of a run's data set; none where it has no test images.
+
+    Args:
+      config: Names the data set.
+      report: Called while images are read.
+      train: The training images, where they are there already.
+    """
     data_dir = config.data_dir or None
     try:
         test = load_dataset(config.data, "test", data_dir, progress=report)
@@ -151,7 +158,10 @@ def load_pair(
             raise
         notice(f"no evaluation: {error}")
         return None
-    return load_dataset(config.data, "train", data_dir, progress=report), test
+    if train is None:
+        train = load_dataset(config.data, "train", data_dir, progress=report)
+    strength = config.digit_strength
+    return blended_dataset(train, strength), blended_dataset(test, strength)
 
 
 def measured_run(

@@ -15,10 +15,11 @@ import numpy as np
 
 from ssljax.config import Config
 from ssljax.datasets import Dataset
-from ssljax.evaluation import Accuracies, named_layers, neighbor_accuracies, on_one_device
+from ssljax.evaluation import Accuracies, neighbor_accuracies, on_one_device
 from ssljax.features import layer_features
 from ssljax.files import read_json_lines, write_text
 from ssljax.measurements import MOMENTS, write_layer_moments
+from ssljax.named_layers import named_layers
 from ssljax.network import Network
 from ssljax.state import TrainState
 
@@ -51,7 +52,7 @@ def make_monitor(
     workdir: Path,
     network: Network,
     dataset: Dataset,
-    test: Dataset | None,
+    pair: tuple[Dataset, Dataset] | None,
     *,
     step: int,
 ) -> Monitor:
@@ -63,22 +64,21 @@ def make_monitor(
         accuracies to ``neighbors.jsonl``, one object a line with ``step``, ``pixels`` (those of
         raw pixels, the baseline) and every layer evaluated.
       network: The network.
-      dataset: Images trained on.
-      test: Test images, where there are any.
+      dataset: Images trained on, whose views are measured.
+      pair: Labeled images that vote and that are classified; none: no nearest neighbors.
       step: Steps taken so far; what was written about later ones is dropped.
 
     Returns:
       The monitor.
     """
     moments, evaluated = config.moments, config.evaluation
-    votes = evaluated.every if test is not None else 0
+    votes = evaluated.every if pair is not None else 0
     measured = _part(dataset, moments.every_images)
     stride = math.gcd(moments.every, votes)
     neighbors = None
-    if votes:
-        assert test is not None
-        pair = tuple(_part(part, evaluated.every_images) for part in (dataset, test))
-        neighbors = _make_neighbors(config, workdir, network, pair, step)
+    if votes and pair is not None:
+        train, test = (_part(part, evaluated.every_images) for part in pair)
+        neighbors = _make_neighbors(config, workdir, network, (train, test), step)
 
     def measure(now: int, state: TrainState) -> str:
         texts = []
@@ -112,7 +112,7 @@ def _falls_on(step: int, every: int) -> bool:
 
 
 def _make_neighbors(
-    config: Config, workdir: Path, network: Network, pair: tuple[Dataset, ...], step: int
+    config: Config, workdir: Path, network: Network, pair: tuple[Dataset, Dataset], step: int
 ) -> Callable[[int, TrainState], Accuracies]:
     path = workdir / NEIGHBORS_FILE
     kept = [line for line in read_json_lines(path) if line["step"] <= step]

@@ -26,8 +26,10 @@ from ssljax.input_normalization import (
     normalized_network,
 )
 from ssljax.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
+from ssljax.named_layers import layer_dims, named_layers
 from ssljax.network import Network
 from ssljax.observers import Observer
+from ssljax.online_probe import online_probe
 from ssljax.state import TrainState, make_state
 from ssljax.step import ResidentData, Update, make_draw, make_step, make_update
 
@@ -87,7 +89,7 @@ def make_training(
       config: What to train. Its seed and strength are defaults of the command line only: here
         both are arguments of the functions returned.
       dataset: Images to train on; they stay on the devices as uint8.
-      observers: Compiled into the step.
+      observers: Compiled into the step; the configuration's online probes join them.
       normalization: Mean image and factor, measured from the data by default.
 
     Returns:
@@ -115,6 +117,7 @@ def make_training(
         return normalized_network(network, normalization) if is_normalized(config) else network
 
     network = network_on(None)
+    observers = (*observers, *_online_probes(config, dataset, network))
     optimizer = build_optimizer(config)
     update = make_update(
         network_on(parallel.placement.axis_name),
@@ -189,6 +192,28 @@ def make_training(
         steps_per_call=call_length,
         dtype=dtype,
         parallel=parallel,
+    )
+
+
+def _online_probes(config: Config, dataset: Dataset, network: Network) -> tuple[Observer, ...]:
+    """An observer for each layer with an online probe.
+
+    Raises:
+      UsageError: A layer does not exist or is no vector, or there are images without a class.
+    """
+    settings = config.online_probe
+    if not settings.layers:
+        return ()
+    layers = named_layers(network, settings.layers)
+    if dataset.labels.min() < 0:
+        raise UsageError(
+            f"{dataset.name} has images without a class, an online probe needs one for each: give"
+            " --online-probe.layers= or another --split"
+        )
+    dims = layer_dims(network, dataset.image_shape, layers)
+    return tuple(
+        online_probe(name, dim, dataset.num_classes, learning_rate=settings.learning_rate)
+        for name, dim in dims.items()
     )
 
 
