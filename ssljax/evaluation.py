@@ -52,9 +52,9 @@ def evaluation(
     Returns:
       For each layer ``probe_accuracy``, ``probe_train_accuracy``, ``probe_l2`` and
       ``knn_accuracy``; for each number of shots ``few_shot_N_accuracy`` and its
-      ``few_shot_N_standard_error``; where both sets have groups ``probe_worst_group_accuracy`` and, of the last
-      layer retrained on group-balanced training images, ``retrained_accuracy`` and
-      ``retrained_worst_group_accuracy``.
+      ``few_shot_N_standard_error``; where both sets have groups ``probe_worst_group_accuracy``
+      and, of the last layer retrained on group-balanced training images, ``retrained_accuracy``
+      and ``retrained_worst_group_accuracy``.
 
     Raises:
       UsageError: A layer does not exist, or the labels do not suffice for the shots.

@@ -57,9 +57,9 @@ def _features(dataset, weights=WEIGHTS):
 PAIR = (_features(TRAIN), TRAIN.labels, _features(TEST), TEST.labels)
 
 
-def _evaluated(parts=(TRAIN, TEST), **changes):
+def _evaluated(train=TRAIN, test=TEST, **changes):
     settings = EvaluationConfig(**({"layers": ("feature",), "neighbors": 5} | changes))
-    return evaluation(NETWORK, STATE, *parts, settings, progress=False)
+    return evaluation(NETWORK, STATE, train, test, settings, progress=False)
 
 
 def test_every_layer_is_read_from_one_pass_over_the_features():
@@ -93,7 +93,7 @@ def test_the_probe_asked_for_is_the_one_that_is_run():
 def test_groups_add_worst_group_accuracies():
     groups = tuple((2 * part.labels + np.arange(len(part.labels)) % 2) for part in (TRAIN, TEST))
     parts = [dataclasses.replace(part, groups=own) for part, own in zip((TRAIN, TEST), groups)]
-    found = _evaluated(parts)["feature"]
+    found = _evaluated(*parts)["feature"]
     probe = linear_probe(*PAIR, num_classes=3)
     before = group_accuracy(probe.predictions, TEST.labels, groups[1])
     assert abs(found["probe_worst_group_accuracy"] - before.worst) < 0.1
