@@ -1,115 +1,110 @@
-"""From a configuration to values: the only file, with `ssljax.train`, that reads one."""
+"""From a configuration to values: the only files that read one are the builders and the trainer."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from ssljax import losses
+from ssljax.build_network import build_network, float_type
 from ssljax.config import Config
-from ssljax.errors import UsageError
-from ssljax.losses import nt_xent, spectral_contrastive
-from ssljax.models.head import LinearHead, MLPHead, NoHead, ReweightingHead
-from ssljax.models.linear import LinearEncoder
-from ssljax.models.mlp import MLPEncoder
-from ssljax.models.resnet import ResNet
-from ssljax.network import Network, make_network
-from ssljax.objectives import Objective, pair_objective
-from ssljax.optimizer import adamw, sgd, warmup_cosine
+from ssljax.large_batch import lamb, lars
+from ssljax.moving_average import byol_decay
+from ssljax.objectives import (
+    Objective,
+    byol_objective,
+    cross_entropy_objective,
+    labeled_pair_objective,
+    mean_squared_error_objective,
+    pair_objective,
+    simsiam_objective,
+)
+from ssljax.optimizer import adam, adamw, constant, sgd, sgdw, warmup_cosine
+from ssljax.state import TrainState, averaged_state
 from ssljax.step import MakeViews
-from ssljax.views import make_view_pairs
+from ssljax.views import make_composite_views, make_views
+
+__all__ = [
+    "build_average_decay",
+    "build_network",
+    "build_objective",
+    "build_optimizer",
+    "build_schedule",
+    "build_views",
+    "evaluated_state",
+    "float_type",
+    "steps_per_call",
+]
 
 
-def float_type(config: Config) -> Any:
-    """Type of parameters and views.
-
-    Raises:
-      UsageError: float64 is asked for outside a float64 context.
-    """
-    if config.precision != "float64":
-        return jnp.float32
-    if jnp.result_type(float) != jnp.float64:
-        raise UsageError(
-            "precision float64 was asked for, JAX computes in float32: call inside"
-            " `with jax.enable_x64(True):` (the command line does)"
-        )
-    return jnp.float64
-
-
-def build_network(
-    config: Config, image_shape: tuple[int, int, int], axis_name: str | None = None
-) -> Network:
-    """The network a configuration describes, for images of one shape.
+def build_objective(config: Config, mesh: Mesh | None = None) -> Objective:
+    """What is minimized: a function of the network's layers and the labels.
 
     Args:
-      config: Its encoder, head and precision.
-      image_shape: (height, width, channels).
-      axis_name: The pmap axis over which batch statistics are averaged.
-
-    Raises:
-      UsageError: A part cannot be built as described.
+      config: Its loss, and whether a classifier stands on the embedding.
+      mesh: Where a compiler spreads the batch over the one axis of a mesh, that mesh: the blocks
+        of a loss in blocks then travel over it.
     """
-    param_dtype = float_type(config)
-    dtypes = {"param_dtype": param_dtype}
-    computed = dtypes | {"dtype": jnp.bfloat16 if config.precision == "bfloat16" else None}
-    encoder, head = config.encoder, config.head
-    centered = {
-        "feature_centering": encoder.feature_centering,
-        "feature_scale": encoder.feature_scale,
+    loss = config.loss
+    tempered = {"temperature": loss.temperature}
+    if loss.block_size:
+        blocks = tempered | {"block_size": loss.block_size, "mesh": mesh}
+        nt_xent = partial(losses.nt_xent_blockwise, **blocks)
+        supervised = partial(losses.supervised_contrastive_blockwise, **blocks)
+    else:
+        nt_xent = partial(losses.nt_xent, **tempered)
+        supervised = partial(losses.supervised_contrastive, **tempered)
+    vicreg = partial(
+        losses.vicreg,
+        invariance=loss.invariance,
+        variance=loss.variance,
+        covariance=loss.covariance,
+    )
+    scores = "predictor" if config.head.classes else "embedding"
+    objectives: dict[str, Callable[[], Objective]] = {
+        "nt_xent": lambda: pair_objective(nt_xent),
+        "info_nce": lambda: pair_objective(partial(losses.info_nce, **tempered)),
+        "dot_info_nce": lambda: pair_objective(partial(losses.dot_info_nce, **tempered)),
+        "spectral": lambda: pair_objective(losses.spectral_contrastive),
+        "spectral_cross_view_biased": lambda: pair_objective(losses.spectral_cross_view_biased),
+        "spectral_within_view_biased": lambda: pair_objective(losses.spectral_within_view_biased),
+        "supervised_contrastive": lambda: labeled_pair_objective(supervised),
+        "supervised_spectral": lambda: labeled_pair_objective(losses.supervised_spectral),
+        "vicreg": lambda: pair_objective(vicreg),
+        "vicreg_covariance": lambda: pair_objective(
+            partial(losses.vicreg_covariance, invariance=loss.invariance)
+        ),
+        "barlow_twins": lambda: pair_objective(
+            partial(losses.barlow_twins, off_diagonal=loss.off_diagonal)
+        ),
+        "barlow_twins_unnormalized": lambda: pair_objective(losses.barlow_twins_unnormalized),
+        "byol": byol_objective,
+        "simsiam": simsiam_objective,
+        "cross_entropy": lambda: cross_entropy_objective(scores),
+        "mean_squared_error": lambda: mean_squared_error_objective(scores),
     }
-    encoders = {
-        "linear": partial(
-            LinearEncoder,
-            image_shape,
-            widths=encoder.widths,
-            init=encoder.init,
-            scale=encoder.init_scale,
-            **dtypes,
-        ),
-        "mlp": partial(
-            MLPEncoder,
-            image_shape,
-            widths=encoder.widths,
-            norm=encoder.norm,
-            feature_activation=encoder.feature_activation,
-            **centered,
-            **computed,
-        ),
-        "resnet": partial(
-            ResNet,
-            image_shape,
-            stage_sizes=encoder.stage_sizes,
-            block=encoder.block,
-            width=encoder.width,
-            stem=encoder.stem,
-            norm=encoder.norm,
-            zero_residual=encoder.zero_residual,
-            **centered,
-            **computed,
-        ),
-    }
-    heads = {
-        "none": NoHead,
-        "linear": partial(
-            LinearHead, widths=head.widths, init=head.init, scale=head.init_scale, **dtypes
-        ),
-        "mlp": partial(MLPHead, widths=head.widths, norm=head.norm, **computed),
-        "reweight": partial(ReweightingHead, kappa=head.kappa, **dtypes),
-    }
-    return make_network(encoders[encoder.kind], heads[head.kind], axis_name=axis_name)
+    return objectives[loss.name]()
 
 
-def build_objective(config: Config) -> Objective:
-    """What is minimized: a function of the network's layers and the labels."""
-    if config.loss.name == "spectral":
-        return pair_objective(spectral_contrastive)
-    return pair_objective(partial(nt_xent, temperature=config.loss.temperature))
+def build_views(config: Config, *, has_ink: bool = False) -> MakeViews:
+    """How views are made of a batch of images.
 
-
-def build_views(config: Config) -> MakeViews:
-    """How views are made of a batch of images."""
-    return make_view_pairs(config.policy)
+    Args:
+      config: Its policy, number of views and, for composites, how strong the digit is.
+      has_ink: Whether the last channel of the images is ink that is blended onto the others.
+    """
+    if not has_ink:
+        return make_views(config.policy, config.views)
+    first, second = config.digit_drop
+    return make_composite_views(
+        config.policy,
+        config.views,
+        digit_strength=config.digit_strength,
+        drop_probability=(first, second),
+    )
 
 
 def build_schedule(config: Config) -> optax.Schedule:
@@ -122,14 +117,48 @@ def build_schedule(config: Config) -> optax.Schedule:
     )
 
 
+def build_average_decay(config: Config) -> Callable[[Any], Any] | None:
+    """Decay of the moving average of the weights as a function of the step; None without one."""
+    if config.loss.name == "byol":
+        return byol_decay(config.loss.target_decay, config.num_steps)
+    if config.optimizer.average_decay:
+        return constant(config.optimizer.average_decay)
+    return None
+
+
+def evaluated_state(config: Config, state: TrainState) -> TrainState:
+    """The state to measure: with the averages in place of the weights where a run asks for it.
+
+    BYOL's average is its target, not what is measured.
+    """
+    return averaged_state(state) if config.optimizer.average_decay else state
+
+
 def build_optimizer(config: Config) -> optax.GradientTransformation:
     """The update rule."""
     settings = config.optimizer
-    schedule = build_schedule(config)
-    decay = {"encoder": settings.weight_decay, "head": settings.head_weight_decay}
-    if settings.name == "adamw":
-        return adamw(schedule, decay)
-    return sgd(schedule, settings.momentum, decay)
+    decay = {
+        "encoder": settings.weight_decay,
+        "head": settings.head_weight_decay,
+        "predictor": settings.head_weight_decay,
+    }
+    rate = build_schedule(config)
+    b1, b2 = settings.momentum, settings.square_decay
+    rules: dict[str, Callable[[], optax.GradientTransformation]] = {
+        "sgd": lambda: sgd(rate, settings.momentum, decay, nesterov=settings.nesterov),
+        "sgdw": lambda: sgdw(rate, settings.momentum, decay, nesterov=settings.nesterov),
+        "adam": lambda: adam(rate, decay, b1=b1, b2=b2),
+        "adamw": lambda: adamw(rate, decay, b1=b1, b2=b2),
+        "lars": lambda: lars(
+            rate,
+            settings.momentum,
+            decay,
+            trust_coefficient=settings.trust_coefficient,
+            clip=settings.trust_clip,
+        ),
+        "lamb": lambda: lamb(rate, decay, b1=b1, b2=b2),
+    }
+    return rules[settings.name]()
 
 
 def steps_per_call(config: Config) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ssljax.composite_data import blended_dataset
 from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.datasets import load_dataset
 from ssljax.distributed import is_first
@@ -79,6 +80,7 @@ def moments(values: argparse.Namespace) -> int:
         raise UsageError(f"seed is {values.seed}: give --seed an integer of at least 0")
     with loading_progress(values.dataset) as report:
         dataset = load_dataset(values.dataset, values.split, values.data_dir, progress=report)
+    dataset = blended_dataset(dataset, Config().digit_strength)
     images = _first_images(dataset.images, values.images)
     center = mean_image(dataset.images, dataset.pixel_scale) if values.centre else None
     with counted("moments", len(images)) as report:
@@ -161,6 +163,7 @@ def spectra(values: argparse.Namespace) -> int:
     config = run.config
     with loading_progress(config.data) as report:
         dataset = load_dataset(config.data, config.split, config.data_dir or None, progress=report)
+    dataset = blended_dataset(dataset, config.digit_strength)
     dataset = dataclasses.replace(
         dataset,
         images=_first_images(dataset.images, values.images),

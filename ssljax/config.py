@@ -60,10 +60,10 @@ class Config:
         2, "augmented views of each image; cross_entropy, mean_squared_error: also 1"
     )
     digit_strength: float = setting(
-        0.7, "mnist_on_cifar10: opacity of the digit, from 0 (invisible) to 1"
+        0.7, "mnist_on_cifar: opacity of the digit, from 0 (invisible) to 1"
     )
     digit_drop: tuple[float, ...] = setting(
-        (0.0, 0.0), "mnist_on_cifar10: probability that the first, the second view has no digit"
+        (0.0, 0.0), "mnist_on_cifar: probability that the first, the second view has no digit"
     )
     sampling: Literal["epoch", "replacement"] = setting("epoch", "how batches are drawn")
     mean_image: Literal["none", "images", "views"] = setting(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.arrays import Array, PyTree
+from ssljax.build import evaluated_state
 from ssljax.checkpoint import CHECKPOINTS, Checkpoints, saved_steps
 from ssljax.config import Config
 from ssljax.devices import local_copy
@@ -88,7 +89,7 @@ def trained(
             finished=watchdog.finished,
         )
         if monitor is not None and step == 0 and monitor.is_due(0):
-            _measured(monitor, training, state, 0, bar)
+            _measured(config, monitor, training, state, 0, bar)
         stride = 0 if monitor is None else monitor.stride
         length = math.gcd(training.steps_per_call, stride)
         lengths = call_lengths(config.num_steps - start, length)
@@ -100,7 +101,7 @@ def trained(
             is_stop = stop.requested or stop_is_due(call)
             if monitor is not None and monitor.is_due(step):
                 report.flush()
-                _measured(monitor, training, state, step, bar)
+                _measured(config, monitor, training, state, step, bar)
                 watchdog.finished(step)
             if step // config.checkpoint_every > last_save or is_last or is_stop:
                 report.flush()
@@ -120,10 +121,15 @@ def trained(
 
 
 def _measured(
-    monitor: Monitor, training: Training, state: TrainState, step: int, bar: TrainingProgress
+    config: Config,
+    monitor: Monitor,
+    training: Training,
+    state: TrainState,
+    step: int,
+    bar: TrainingProgress,
 ) -> None:
     """Measure what falls on a step, before the state is given up."""
-    single = training.single_state(state)
+    single = evaluated_state(config, training.single_state(state))
     if jax.process_count() > 1:
         single = local_copy(single)
     if is_first():

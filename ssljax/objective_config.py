@@ -33,6 +33,9 @@ LossName = Literal[
 SUPERVISED = ("cross_entropy", "mean_squared_error")
 """Losses of single views against labels."""
 
+LABELED = (*SUPERVISED, "supervised_contrastive", "supervised_spectral")
+"""Losses that need a class for every image."""
+
 PREDICTED = ("byol", "simsiam")
 """Losses of a predictor that meets the other view."""
 

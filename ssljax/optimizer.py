@@ -2,7 +2,7 @@
 
 Weight decay comes in two kinds, and every function says which. *Coupled* decay adds λW to the
 gradient before momentum or any rescaling: it is the gradient of (λ/2)‖W‖² and the only kind
-the theory speaks of. *Decoupled* decay (AdamW, LAMB) is added after the rescaling.
+the theory speaks of. *Decoupled* decay (SGDW, AdamW, LAMB) is added after them.
 """
 
 import math
@@ -174,6 +174,72 @@ def sgd(
     return optax.chain(
         add_weight_decay(weight_decay, decay_all=decay_all),
         accumulate,
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def sgdw(
+    learning_rate: Schedule,
+    momentum: float = 0.0,
+    weight_decay: Decay = 0.0,
+    *,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum and decoupled weight decay.
+
+    ``v ← momentum v + ∂loss/∂W``, ``W ← W − learning_rate(t) (v + λ(t) W)`` (Nesterov:
+    ``momentum v + ∂loss/∂W`` in place of v in the last); biases and norm scales are not decayed.
+
+    Args:
+      learning_rate: Function of the step.
+      momentum: In [0, 1).
+      weight_decay: λ, decoupled but multiplied by the learning rate; see `add_weight_decay`.
+      nesterov: Use Nesterov's form.
+
+    Returns:
+      The optax transformation.
+
+    Source:
+      Loshchilov, Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019; the decay is
+      multiplied by the learning rate itself, as in their AdamW as commonly implemented.
+    """
+    check_momentum(momentum)
+    return optax.chain(
+        optax.trace(momentum, nesterov) if momentum else optax.identity(),
+        add_weight_decay(weight_decay),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def adam(
+    learning_rate: Schedule,
+    weight_decay: Decay = 0.0,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    """Adam with coupled weight decay: of the gradient of loss + (λ/2) Σ‖W‖².
+
+    ``g ← ∂loss/∂W + λ(t) W``, ``W ← W − learning_rate(t) m̂ / (√v̂ + eps)`` with bias-corrected
+    moments m̂, v̂ of g; biases and norm scales are not decayed.
+
+    Args:
+      learning_rate: Function of the step.
+      weight_decay: λ, coupled; see `add_weight_decay`.
+      b1: Decay of the first moment.
+      b2: Decay of the second moment.
+      eps: Added to the root of the second moment.
+
+    Returns:
+      The optax transformation.
+
+    Source:
+      Kingma, Ba, *Adam*, ICLR 2015.
+    """
+    return optax.chain(
+        add_weight_decay(weight_decay),
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
         optax.scale_by_learning_rate(learning_rate),
     )
 

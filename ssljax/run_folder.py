@@ -55,9 +55,8 @@ class RunDescription:
 
 def describe(dataset: Dataset, layers: tuple[str, ...], num_parameters: int) -> RunDescription:
     """The description of a run on a data set."""
-    height, width, channels = dataset.images.shape[1:]
     return RunDescription(
-        image_shape=(height, width, channels),
+        image_shape=dataset.image_shape,
         pixel_scale=dataset.pixel_scale,
         num_images=len(dataset.images),
         num_classes=dataset.num_classes,

@@ -80,3 +80,15 @@ def make_state(
         # A copy: two leaves of a state that is given up must not share a buffer.
         average=jax.tree.map(jnp.copy, Average(params, statistics)) if averaged else None,
     )
+
+
+def averaged_state(state: TrainState) -> TrainState:
+    """The state with its moving averages in place of parameters and statistics, to evaluate.
+
+    Args:
+      state: A state that carries averages.
+
+    Returns:
+      The same state, not to be trained further.
+    """
+    return state._replace(params=state.average.params, statistics=state.average.statistics)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ssljax.build import build_network, build_optimizer
+from ssljax.build import build_average_decay, build_network, build_optimizer, evaluated_state
 from ssljax.checkpoint import (
     SaveFailed,
     abstract,
@@ -16,6 +16,7 @@ from ssljax.checkpoint import (
     saved_steps,
     set_aside,
 )
+from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
 from ssljax.datasets import Dataset, load_dataset
 from ssljax.devices import local_copy
@@ -64,7 +65,8 @@ class Run(NamedTuple):
     Attributes:
       config: What was trained.
       network: Pure ``init`` and ``apply``.
-      state: State at the newest checkpoint, on the first device.
+      state: State at the newest checkpoint, on the first device; where the run averages its
+        weights to evaluate them, the averages are in their place.
       description: Image shape, pixel scale and layer names.
     """
 
@@ -146,7 +148,7 @@ def fit(
         dataset,
         observers=observers,
         # A resumed run finds it among its statistics.
-        normalization=no_normalization(dataset.images.shape[1:]) if resuming else None,
+        normalization=no_normalization(dataset.image_shape) if resuming else None,
     )
     check_layers(training.network, config.evaluation.layers)
     if config.moments.views:
@@ -189,8 +191,8 @@ def fit(
                 config,
                 workdir,
                 training.network,
-                state,
-                dataset,
+                evaluated_state(config, state),
+                blended_dataset(dataset, config.digit_strength),
                 test=test,
                 progress=progress,
             )
@@ -210,6 +212,7 @@ def _monitor(
     """What is measured while training; none where nothing is scheduled or nothing is left."""
     if not (config.moments.every or config.evaluation.every) or step >= config.num_steps:
         return None
+    dataset = blended_dataset(dataset, config.digit_strength)
     pair = None
     if config.evaluation.every and test is not None:
         pair = (dataset, test)
@@ -249,7 +252,14 @@ def keep_finished(
         write_run(workdir, config, describe(dataset, training.network.layers, num_parameters))
         write_json(workdir / ENVIRONMENT_FILE, environment())
         write_finished(config, workdir, training, state, metrics)
-        measured_run(config, workdir, training.network, state, dataset, progress=False)
+        measured_run(
+            config,
+            workdir,
+            training.network,
+            evaluated_state(config, state),
+            blended_dataset(dataset, config.digit_strength),
+            progress=False,
+        )
         write_report(workdir)
 
 
@@ -278,7 +288,8 @@ def load_run(workdir: str | Path, *, best: bool = False) -> Run:
         network = normalized_network(network, no_normalization(description.image_shape))
     optimizer = build_optimizer(config)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    wanted = jax.eval_shape(lambda: make_state(network, optimizer, 0))
+    averaged = build_average_decay(config) is not None
+    wanted = jax.eval_shape(lambda: make_state(network, optimizer, 0, averaged=averaged))
     step = best_step(workdir) if best else None
     restored = restore_newest(
         workdir, abstract(wanted, sharding), step=step, as_saved=("observer_states",)
@@ -289,4 +300,4 @@ def load_run(workdir: str | Path, *, best: bool = False) -> Run:
         )
     for damaged, reason in restored.damaged:
         notice(f"checkpoint {damaged} cannot be read ({reason}); using {restored.step}")
-    return Run(config, network, restored.state, description)
+    return Run(config, network, evaluated_state(config, restored.state), description)

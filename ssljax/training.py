@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ssljax.arrays import Array, Float, Int
 from ssljax.build import (
+    build_average_decay,
     build_network,
     build_objective,
     build_optimizer,
@@ -17,9 +19,11 @@ from ssljax.build import (
     float_type,
     steps_per_call,
 )
+from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
 from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
+from ssljax.initial_weights import read_head_weights, started_network
 from ssljax.input_normalization import (
     InputNormalization,
     measured_normalization,
@@ -28,6 +32,7 @@ from ssljax.input_normalization import (
 from ssljax.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
 from ssljax.named_layers import layer_dims, named_layers
 from ssljax.network import Network
+from ssljax.objective_config import LABELED, SUPERVISED
 from ssljax.observers import Observer
 from ssljax.online_probe import online_probe
 from ssljax.state import TrainState, make_state
@@ -108,23 +113,31 @@ def make_training(
             f" {dataset.name}: use at most {len(dataset.images)}"
         )
     dtype = float_type(config)
-    image_shape = dataset.images.shape[1:]
+    image_shape = dataset.image_shape
     if normalization is None:
         normalization = input_normalization(config, dataset)
 
     def network_on(axis_name: str | None) -> Network:
-        network = build_network(config, image_shape, axis_name)
+        # Under pmap a program sees the batch of one device, otherwise that of all.
+        groups = 1 if axis_name is not None else parallel.mesh.size
+        network = build_network(config, image_shape, axis_name, batch_groups=groups)
+        if config.head.weights:
+            network = started_network(network, read_head_weights(config.head.weights))
         return normalized_network(network, normalization) if is_normalized(config) else network
 
     network = network_on(None)
+    _check_labels(config, dataset, network)
     observers = (*observers, *_online_probes(config, dataset, network))
     optimizer = build_optimizer(config)
+    average_decay = build_average_decay(config)
     update = make_update(
         network_on(parallel.placement.axis_name),
-        build_objective(config),
+        build_objective(config, _ring(parallel)),
         optimizer,
-        build_views(config),
+        build_views(config, has_ink=dataset.has_ink),
         dataset.pixel_scale,
+        average_decay=average_decay,
+        accumulate=config.accumulate,
         observers=observers,
         placement=parallel.placement,
         dtype=dtype,
@@ -142,7 +155,7 @@ def make_training(
         return parallel.make_placed(make, seed)
 
     def make(seed: Array) -> TrainState:
-        return make_state(network, optimizer, seed, observers)
+        return make_state(network, optimizer, seed, observers, averaged=average_decay is not None)
 
     def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
         if num_steps not in calls:
@@ -195,6 +208,13 @@ def make_training(
     )
 
 
+def _ring(parallel: Parallel) -> Mesh | None:
+    """The mesh that blocks of a loss travel over: where a compiler spreads rows over one axis."""
+    mesh = parallel.mesh
+    is_ring = parallel.mode == "jit" and mesh.size > 1 and len(mesh.axis_names) == 1
+    return mesh if is_ring else None
+
+
 def _online_probes(config: Config, dataset: Dataset, network: Network) -> tuple[Observer, ...]:
     """An observer for each layer with an online probe.
 
@@ -217,6 +237,27 @@ def _online_probes(config: Config, dataset: Dataset, network: Network) -> tuple[
     )
 
 
+def _check_labels(config: Config, dataset: Dataset, network: Network) -> None:
+    """Refuse data without labels, or too few scores for its classes, where the loss needs them."""
+    name = config.loss.name
+    if name not in LABELED:
+        return
+    if dataset.labels.min() < 0:
+        raise UsageError(
+            f"{dataset.name} has images without a class, the loss {name} needs one for each: give"
+            " another --split, or a --loss.name that needs no labels"
+        )
+    if name not in SUPERVISED:
+        return
+    layer = "predictor" if config.head.classes else "embedding"
+    found = layer_dims(network, dataset.image_shape, (layer,))[layer]
+    if found < dataset.num_classes:
+        raise UsageError(
+            f"{found} scores for the {dataset.num_classes} classes of {dataset.name}: give"
+            f" --head.classes {dataset.num_classes}"
+        )
+
+
 def call_lengths(num_steps: int, length: int) -> tuple[int, ...]:
     """How a number of steps is divided into calls: full ones, then single steps.
 
@@ -234,7 +275,7 @@ def is_normalized(config: Config) -> bool:
 def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
     """The mean image and factor a configuration asks for."""
     return measured_normalization(
-        dataset,
+        blended_dataset(dataset, config.digit_strength),
         config.policy,
         config.strength,
         mean=config.mean_image,

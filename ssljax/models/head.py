@@ -75,7 +75,7 @@ class MLPHead(Perceptron):
       dim: Feature width.
       widths: Hidden widths, then the embedding width.
       norm: Normalization after each hidden layer (and the last one where ``last_norm``).
-      batch_groups: Parts of the batch that batch norm treats each for itself; 1: global.
+      batch_groups: Parts of the batch that batch norm treats each for itself; None: global.
       activation: Applied to hidden layers only.
       bias: Whether hidden layers have a bias; a norm takes its place.
       last_norm: Normalize the embedding too (SimCLR's and VICReg's expanders differ here).
@@ -92,7 +92,7 @@ class MLPHead(Perceptron):
         *,
         widths: Sequence[int],
         norm: str = "none",
-        batch_groups: int = 1,
+        batch_groups: int | None = None,
         activation: Callable[[Array], Array] = jax.nn.relu,
         bias: bool = True,
         last_norm: bool = False,

@@ -39,7 +39,7 @@ class Perceptron(nnx.Module):
         last_bias: bool,
         rngs: nnx.Rngs,
         axis_name: str | None,
-        batch_groups: int = 1,
+        batch_groups: int | None = None,
         dtype,
         param_dtype,
     ):
@@ -94,6 +94,7 @@ class MLPEncoder(nnx.Module):
       image_shape: (height, width, channels).
       widths: Hidden widths, then the feature width.
       norm: Normalization of the hidden layers.
+      batch_groups: Parts of the batch that batch norm treats each for itself; None: global.
       activation: Applied to hidden layers.
       feature_activation: Apply the activation to the feature as well.
       feature_centering: Subtract the batch mean of the feature (running mean in evaluation).
@@ -110,6 +111,7 @@ class MLPEncoder(nnx.Module):
         *,
         widths: Sequence[int],
         norm: str = "none",
+        batch_groups: int | None = None,
         activation: Callable[[Array], Array] = jax.nn.relu,
         feature_activation: bool = False,
         feature_centering: bool = False,
@@ -131,6 +133,7 @@ class MLPEncoder(nnx.Module):
             last_bias=True,
             rngs=rngs,
             axis_name=axis_name,
+            batch_groups=batch_groups,
             dtype=dtype,
             param_dtype=param_dtype,
         )

@@ -19,9 +19,10 @@ class BatchNorm(nnx.BatchNorm):
     variance is the mean squared distance from the mean, never a difference of large numbers.
     bfloat16 inputs are normalized in float32 and given back as bfloat16.
 
-    With ``batch_groups`` above 1 the batch is cut into that many contiguous parts, each
-    normalized by its own statistics: what that many devices would do each for itself, on any
-    number of devices. Running statistics are then the means over the parts.
+    With ``batch_groups`` the batch is cut into that many contiguous parts, each normalized by its
+    own statistics: what that many devices would do each for itself, on any number of devices.
+    Under ``jax.pmap`` a device's own batch is cut. Running statistics are then the means over
+    all parts.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class BatchNorm(nnx.BatchNorm):
         *,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
-        batch_groups: int = 1,
+        batch_groups: int | None = None,
         param_dtype: DTypeLike = jnp.float32,
         scale_init: nnx.Initializer = ONES,
     ):
-        if batch_groups < 1:
+        if batch_groups is not None and batch_groups < 1:
             raise UsageError(f"{batch_groups} groups of the batch given; use 1 or more")
         self.batch_groups = batch_groups
         super().__init__(
@@ -54,7 +55,7 @@ class BatchNorm(nnx.BatchNorm):
 
     def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
         """The normalized array, of the input's type."""
-        if train and self.batch_groups > 1:
+        if train and self.batch_groups is not None:
             return self._grouped(x).astype(x.dtype)
         return super().__call__(x, use_running_average=not train).astype(x.dtype)
 
@@ -123,7 +124,7 @@ def make_norm(
     *,
     rngs: nnx.Rngs,
     axis_name: str | None = None,
-    batch_groups: int = 1,
+    batch_groups: int | None = None,
     param_dtype: DTypeLike = jnp.float32,
     scale_init: nnx.Initializer = ONES,
 ) -> nnx.Module:

@@ -128,7 +128,7 @@ class ResNet(nnx.Module):
       width: Channels of the first stage; 64 is standard, 128 is "2x", 16 the small CIFAR ones.
       stem: ``cifar``: 3x3, stride 1, no pooling. ``imagenet``: 7x7, stride 2, 3x3 max-pool.
       norm: ``batch``, ``group`` or ``none`` (convolutions then have a bias).
-      batch_groups: Parts of the batch that batch norm treats each for itself; 1: global.
+      batch_groups: Parts of the batch that batch norm treats each for itself; None: global.
       zero_residual: Start the last norm scale of each block at zero (the block at identity).
       feature_centering: Subtract the batch mean of the feature (running mean in evaluation).
       feature_scale: Fixed factor on the feature.
@@ -153,7 +153,7 @@ class ResNet(nnx.Module):
         width: int = 64,
         stem: str = "cifar",
         norm: str = "batch",
-        batch_groups: int = 1,
+        batch_groups: int | None = None,
         zero_residual: bool = False,
         feature_centering: bool = False,
         feature_scale: float = 1.0,
