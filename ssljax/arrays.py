@@ -7,10 +7,10 @@ orbax-checkpoint and numpy trains without it, the annotations then say nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt8
+    from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt8, UInt32
 else:
     try:
-        from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt8
+        from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree, UInt8, UInt32
     except ImportError:
 
         class _Unchecked:
@@ -19,7 +19,7 @@ else:
 
         from jax import Array
 
-        Bool = Float = Int = Key = UInt8 = PyTree = _Unchecked
+        Bool = Float = Int = Key = UInt8 = UInt32 = PyTree = _Unchecked
         PRNGKeyArray = Array
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "PRNGKeyArray", "PyTree", "UInt8"]
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "PRNGKeyArray", "PyTree", "UInt8", "UInt32"]

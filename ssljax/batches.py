@@ -6,11 +6,13 @@ never written down but evaluated at the positions a step needs.
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ssljax.arrays import Array, Int, PRNGKeyArray
+from ssljax.arrays import Array, Int, PRNGKeyArray, UInt32
 from ssljax.errors import UsageError
 
 _ROUNDS = 8
@@ -92,19 +94,8 @@ def permuted(
         Black and Rogaway 2002, "Ciphers with arbitrary finite domains": generalized Feistel and
         cycle walking. The round function is the finalizer of MurmurHash3 with random constants.
     """
-    first = math.isqrt(size - 1) + 1 if size > 1 else 1
-    second = -(-size // first)
     constants = jax.random.bits(key, (_ROUNDS, 2), jnp.uint32)
-
-    def once(values):
-        a, b = jnp.divmod(values, jnp.uint32(second))
-        for turn in range(_ROUNDS):
-            if turn % 2 == 0:
-                a = (a + _hashed(b, constants[turn]) % jnp.uint32(first)) % jnp.uint32(first)
-            else:
-                b = (b + _hashed(a, constants[turn]) % jnp.uint32(second)) % jnp.uint32(second)
-        return a * jnp.uint32(second) + b
-
+    once = partial(_network, constants, *_sides(size), jnp)
     values = jax.lax.while_loop(
         lambda values: jnp.any(values >= size),
         lambda values: jnp.where(values >= size, once(values), values),
@@ -113,9 +104,60 @@ def permuted(
     return values.astype(jnp.int32)
 
 
-def _hashed(values, constants):
+def epoch_constants(key: PRNGKeyArray, num_epochs: int) -> UInt32[Array, "epochs rounds 2"]:
+    """Constants of the permutations of the first epochs, for `permuted_on_host`.
+
+    Args:
+        key: root key of the run's sampling, as for `batch_indices`.
+        num_epochs: how many epochs.
+
+    Returns:
+        One set of round constants per epoch.
+    """
+    keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(jnp.arange(num_epochs))
+    return jax.vmap(lambda key: jax.random.bits(key, (_ROUNDS, 2), jnp.uint32))(keys)
+
+
+def permuted_on_host(
+    constants: UInt32[np.ndarray, "rounds 2"], positions: Int[np.ndarray, " positions"], size: int
+) -> Int[np.ndarray, " positions"]:
+    """`permuted`, in NumPy: for processes that read data and have no device.
+
+    Args:
+        constants: those of one epoch, from `epoch_constants`.
+        positions: where to evaluate the permutation, each in [0, size).
+        size: number of elements, at least 1.
+
+    Returns:
+        Exactly what `permuted` returns.
+    """
+    once = partial(_network, constants, *_sides(size), np)
+    values = once(positions.astype(np.uint32))
+    while np.any(values >= size):
+        values = np.where(values >= size, once(values), values)
+    return values.astype(np.int64)
+
+
+def _sides(size):
+    first = math.isqrt(size - 1) + 1 if size > 1 else 1
+    return first, -(-size // first)
+
+
+def _network(constants, first, second, numpy, values):
+    """The Feistel network on pairs; written once for JAX and NumPy."""
+    first, second = numpy.uint32(first), numpy.uint32(second)
+    a, b = numpy.divmod(values, second)
+    for turn in range(_ROUNDS):
+        if turn % 2 == 0:
+            a = (a + _hashed(b, constants[turn], numpy) % first) % first
+        else:
+            b = (b + _hashed(a, constants[turn], numpy) % second) % second
+    return a * second + b
+
+
+def _hashed(values, constants, numpy):
     """MurmurHash3's 32-bit finalizer between two random constants."""
-    mixed = values * jnp.uint32(0x9E3779B9) + constants[0]
-    mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0x85EBCA6B)
-    mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
+    mixed = values * numpy.uint32(0x9E3779B9) + constants[0]
+    mixed = (mixed ^ (mixed >> 16)) * numpy.uint32(0x85EBCA6B)
+    mixed = (mixed ^ (mixed >> 13)) * numpy.uint32(0xC2B2AE35)
     return (mixed ^ (mixed >> 16)) + constants[1]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.batches import batch_indices, permuted
+from ssljax.batches import batch_indices, epoch_constants, permuted, permuted_on_host
 from ssljax.errors import UsageError
 
 compiled = jax.jit(batch_indices, static_argnums=(2, 3, 4))
@@ -87,3 +87,13 @@ def test_replacement_draws_uniformly_and_repeats_examples():
 def test_impossible_batches_are_refused_in_one_line(num_examples, batch_size, sampling, message):
     with pytest.raises(UsageError, match=message):
         batch_indices(jax.random.key(0), 0, num_examples, batch_size, sampling)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 240, 1797, 1_281_167])
+def test_the_host_evaluates_the_same_permutations(size):
+    key, count = jax.random.key(3), min(size, 300)
+    positions = np.random.default_rng(0).integers(0, size, count)
+    constants = np.asarray(epoch_constants(key, 3))
+    for epoch in (0, 2):
+        device = permuted(jax.random.fold_in(key, epoch), jnp.asarray(positions), size)
+        np.testing.assert_array_equal(permuted_on_host(constants[epoch], positions, size), device)
