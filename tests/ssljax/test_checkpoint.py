@@ -1,3 +1,6 @@
+import json
+import shutil
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,12 +12,15 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from ssljax.checkpoint import (
     Checkpoints,
+    SaveFailed,
     abstract,
+    best_step,
     restore_newest,
     saved_steps,
     set_aside,
 )
 from ssljax.errors import UsageError
+from ssljax.manifest import Manifest, check_files, saved_history, seal
 from ssljax.mesh import make_mesh
 
 # Reading damaged files, Orbax leaves the exceptions of its background tasks behind.
@@ -136,25 +142,150 @@ def test_a_damaged_step_is_set_aside_so_that_it_can_be_saved_again(tmp_path):
     assert saved_steps(tmp_path) == (1,)
 
 
-@pytest.mark.parametrize(
-    "name", ["_CHECKPOINT_METADATA", "state/_METADATA", "state/manifest.ocdbt"]
-)
-def test_no_damaged_file_gives_a_wrong_state(tmp_path, name):
-    _save(tmp_path, (1,))
-    path = tmp_path / "checkpoints" / "1" / name
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    """Two sealed checkpoints, copied by the tests that damage them."""
+    workdir = tmp_path_factory.mktemp("sealed")
+    checkpoints = Checkpoints(workdir, 5)
+    for step in (1, 2):
+        checkpoints.save(step, _state(step), metric=1.0 / step, history=b'{"step": 1}\n')
+    checkpoints.close()
+    return workdir
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x40
+    content[len(content) // 3] ^= 0x10
     path.write_bytes(bytes(content))
-    message = ""
-    try:
-        restored = restore_newest(tmp_path, _wanted())
-    except UsageError as error:
-        message = str(error)
-    else:
-        assert restored is not None
-        _assert_is(restored.state, 1)
-    assert "\n" not in message
-    assert not message or message.startswith("no checkpoint in")
+
+
+_DAMAGES = {"truncated": _truncated, "emptied": _emptied, "flipped": _flipped, "gone": Path.unlink}
+
+
+def _files(workdir):
+    folder = workdir / "checkpoints" / "2"
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def _assert_never_wrong(workdir):
+    """The state of step 2 as it was, or that of step 1 with step 2 named."""
+    restored = restore_newest(workdir, _wanted())
+    assert restored is not None
+    _assert_is(restored.state, restored.step)
+    if restored.step == 1:
+        ((step, reason),) = restored.damaged
+        assert step == 2
+        assert reason
+        assert "\n" not in reason
+    return restored.step
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+@pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "state/manifest.ocdbt", "manifest.json"])
+def test_no_damaged_file_gives_a_wrong_state(sealed, tmp_path, name, damage):
+    workdir = shutil.copytree(sealed, tmp_path / "run")
+    path = workdir / "checkpoints" / "2" / name
+    if path.stat().st_size or damage == "gone":
+        _DAMAGES[damage](path)
+        step = _assert_never_wrong(workdir)
+        # Without its manifest a checkpoint is left to Orbax, which reads it.
+        assert step == (2 if (name, damage) == ("manifest.json", "gone") else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_every_file_damaged_in_turn_is_passed_over_and_named(sealed, tmp_path, damage):
+    names = _files(sealed)
+    assert len(names) > 8
+    for number, name in enumerate(names):
+        workdir = shutil.copytree(sealed, tmp_path / str(number))
+        path = workdir / "checkpoints" / "2" / name
+        if path.stat().st_size or damage == "gone":
+            _DAMAGES[damage](path)
+            step = _assert_never_wrong(workdir)
+            assert step == (2 if (name, damage) == ("manifest.json", "gone") else 1), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_without_a_manifest_no_damage_gives_a_wrong_state_either(sealed, tmp_path, damage):
+    for number, name in enumerate(_files(sealed)):
+        workdir = shutil.copytree(sealed, tmp_path / str(number))
+        folder = workdir / "checkpoints" / "2"
+        (folder / "manifest.json").unlink()
+        path = folder / name
+        if path.exists() and (path.stat().st_size or damage == "gone"):
+            _DAMAGES[damage](path)
+            _assert_never_wrong(workdir)
+
+
+def test_a_manifest_names_what_has_changed(sealed, tmp_path):
+    folder = shutil.copytree(sealed, tmp_path / "run") / "checkpoints" / "2"
+    assert check_files(folder)
+    _flipped(folder / "state" / "_METADATA")
+    with pytest.raises(UsageError, match="state/_METADATA has changed since it was written"):
+        check_files(folder)
+    (folder / "state" / "_METADATA").unlink()
+    with pytest.raises(UsageError, match="state/_METADATA is missing"):
+        check_files(folder)
+
+
+def test_a_manifest_that_was_written_over_is_recognized(sealed, tmp_path):
+    folder = shutil.copytree(sealed, tmp_path / "run") / "checkpoints" / "2"
+    entries = json.loads((folder / "manifest.json").read_text())
+    entries["metric"] = 0.0
+    (folder / "manifest.json").write_text(json.dumps(entries))
+    with pytest.raises(UsageError, match=r"manifest\.json has changed"):
+        check_files(folder)
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"manifest\.json is damaged"):
+        check_files(folder)
+
+
+def test_the_lines_of_metrics_are_kept_with_the_state(sealed):
+    assert saved_history(sealed / "checkpoints" / "2") == b'{"step": 1}\n'
+    assert saved_history(sealed / "checkpoints" / "9") is None
+
+
+def _sealed_steps(workdir, metrics, name="loss", keep=2):
+    """Folders that look like saved checkpoints, with these metrics."""
+    checkpoints = Checkpoints(workdir, keep, metric_name=name)
+    for step, metric in enumerate(metrics, start=1):
+        folder = workdir / "checkpoints" / str(step)
+        folder.mkdir(parents=True)
+        seal(folder, Manifest(metric, name), b"")
+        checkpoints._remove_old()
+    return saved_steps(workdir)
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    assert _sealed_steps(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0]) == (2, 4, 5)
+    assert best_step(tmp_path) == 2
+
+
+def test_the_best_accuracy_is_the_highest_and_what_is_not_finite_is_never_best(tmp_path):
+    values = [0.3, float("nan"), 0.9, None, 0.5, 0.6]
+    assert _sealed_steps(tmp_path, values, name="probe_accuracy") == (3, 5, 6)
+    assert best_step(tmp_path) == 3
+
+
+def test_a_save_that_fails_is_told_at_the_next_or_at_the_end(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ssljax.checkpoint.seal", full)
+    checkpoints = Checkpoints(tmp_path, 2)
+    checkpoints.save(1, _state(1))
+    with pytest.raises(SaveFailed, match=r"step 1 could not be written \(No space left on device"):
+        checkpoints.close()
 
 
 def test_all_damaged_is_one_line_that_names_the_steps(tmp_path):
