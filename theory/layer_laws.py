@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from theory.alignment import psd_power, symmetric_eigenvalues
 from theory.arrays import Arr, Grams, Matrix, Scalar, require_float64
-from theory.layers import require_depth
+from theory.layers import fractional_gram, require_depth
 
 Layers = Float[Arr, "layers dim"]
 PerLayer = Float[Arr, " layers"]
@@ -152,6 +152,37 @@ def condition_bounds(
     require_depth(depth)
     fractions = jnp.arange(depth + 1) / depth
     return data_condition ** (1.0 - fractions) * output_condition**fractions
+
+
+def fractional_head(head: Float[Arr, "out dim"], fraction: float | Scalar) -> Matrix:
+    r"""Linear map :math:`(W^\top W)^{t/2}` from before a head (t = 0) to after it (t = 1).
+
+    The features at fractional depth between both; beyond 1 it projects more than the head does.
+
+    Args:
+      head: Product W of the head's layers, acting on the features.
+      fraction: t, at least 0; may be traced.
+
+    Returns:
+      Symmetric map of the features, ``(dim, dim)``; at t = 0 the projector on what the head reads.
+
+    Raises:
+      InputError: The head is not float64.
+
+    Accuracy:
+      That of `theory.layers.fractional_gram`.
+
+    Source:
+      Derived: polar decomposition, the rotation from the left dropped.
+
+    Example:
+      >>> with jax.enable_x64(True):
+      ...     fractional_head(jnp.diag(jnp.array([4.0, 0.25])), 0.5).round(12).tolist()
+      [[2.0, 0.0], [0.0, 0.5]]
+    """
+    require_float64(head=head)
+    head = jnp.asarray(head)
+    return fractional_gram(head.T @ head, 0.5 * jnp.asarray(fraction, float))
 
 
 def head_gains(

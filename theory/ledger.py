@@ -32,6 +32,45 @@ def imbalance(
     return upper.T @ upper - squares
 
 
+def weighted_imbalance(
+    lower: Lower, upper: Upper, lower_weight: float | Scalar, upper_weight: float | Scalar
+) -> Imbalance:
+    r"""Imbalance of layers treated unequally, w_{l+1} W_{l+1}ᵀW_{l+1} − w_l W_lW_lᵀ.
+
+    Flow with a learning rate η of its own in each layer conserves it at w = 1/η. Where each layer
+    has a weight decay λ of its own it is zero at w = λ wherever flow ends. The layers' Grams stay
+    powers of one another: exponents are l/L, only the layers' scales move.
+
+    Args:
+      lower: W_l, (hidden, in).
+      upper: W_{l+1}, (out, hidden).
+      lower_weight: w_l: 1/η_l or λ_l.
+      upper_weight: w_{l+1}.
+
+    Returns:
+      Weighted imbalance, (hidden, hidden).
+    """
+    return upper_weight * (upper.T @ upper) - lower_weight * (lower @ lower.T)
+
+
+def relative_imbalance(lower: Lower, upper: Upper) -> Float[Arr, ""]:
+    r"""Imbalance in units of the layers, ‖D‖_F / (‖W_l‖_F ‖W_{l+1}‖_F).
+
+    Weight decay takes it away under losses with a scale of their own. Under scale-invariant losses
+    (cosine InfoNCE, normalization after the head) it is conserved: the loss pulls on no norm, so
+    D and every squared norm decay alike, as :math:`e^{-2\lambda t}`.
+
+    Args:
+      lower: W_l, (hidden, in), not zero.
+      upper: W_{l+1}, (out, hidden), not zero.
+
+    Returns:
+      Number of at least 0.
+    """
+    size = jnp.linalg.norm(lower) * jnp.linalg.norm(upper)
+    return jnp.linalg.norm(imbalance(lower, upper)) / size
+
+
 def next_imbalance(
     current: Imbalance,
     lower_gradient: Lower,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from theory.arrays import Arr, Scalar, require_float64
 from theory.errors import InputError
@@ -86,6 +86,63 @@ def local_intrinsic_dimension(distances: Float[Arr, "points neighbors"]) -> Floa
     require_float64(distances=distances)
     distances = jnp.asarray(distances)
     return -1.0 / jnp.mean(jnp.log(distances / distances[:, -1:]), axis=1)
+
+
+def neighborhood_overlap(
+    first_point: Float[Arr, " dim"],
+    first: Float[Arr, "candidates dim"],
+    first_support: Bool[Arr, " candidates"],
+    second_point: Float[Arr, " dim"],
+    second: Float[Arr, "candidates dim"],
+    second_support: Bool[Arr, " candidates"],
+) -> Scalar:
+    r"""Mean squared cosine between the subspaces of two adjacent neighborhoods.
+
+    Each neighborhood (a polytope around its point) spans the directions from the point to its
+    neighbors; the cosines are those of the principal angles between the two spans. 1 where the
+    manifold is flat there, less where it bends; the angle is :math:`\arccos\sqrt{\cdot}`.
+
+    Args:
+      first_point: A point, (dim,).
+      first: Its candidates, (candidates, dim).
+      first_support: Which of them are neighbors, ``weights > 0`` of `kernel_neighborhood`.
+      second_point: The adjacent point.
+      second: Its candidates.
+      second_support: Which of them are its neighbors.
+
+    Returns:
+      Number in [0, 1]; nan where either has no neighbor.
+
+    Accuracy:
+      Machine precision. Directions below 1e-6 of the longest count as none.
+
+    Source:
+      Subspace angles of adjacent polytopes as a measure of curvature: Cosentino et al., *The
+      geometry of self-supervised learning models and its impact on transfer learning*, 2022.
+
+    Example:
+      Two neighborhoods in one plane:
+
+      >>> with jax.enable_x64(True):
+      ...     plane, both = jnp.eye(3)[:2], jnp.array([True, True])
+      ...     shifted = plane + jnp.array([[1.0, 0.0, 0.0]])
+      ...     zero, one = jnp.zeros(3), jnp.array([1.0, 0.0, 0.0])
+      ...     print(float(neighborhood_overlap(zero, plane, both, one, shifted, both).round(9)))
+      1.0
+    """
+    require_float64(first=first, second=second, first_point=first_point, second_point=second_point)
+    first_projector, first_rank = _span(first_point, first, first_support)
+    second_projector, second_rank = _span(second_point, second, second_support)
+    shared = jnp.sum(first_projector * second_projector)
+    return shared / jnp.minimum(first_rank, second_rank)
+
+
+def _span(point, candidates, support):
+    """Projector on the span of the directions to the neighbors, and its rank."""
+    directions = jnp.where(support[:, None], candidates - jnp.asarray(point)[None, :], 0.0)
+    _, singular, right = jnp.linalg.svd(directions, full_matrices=False)
+    kept = (singular > 1e-6 * jnp.max(singular)).astype(singular.dtype)
+    return (right.T * kept[None, :]) @ right, jnp.sum(kept)
 
 
 def kernel_neighborhood(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Bool, Float, Int
 
 from theory.arrays import Arr, require_float64
@@ -107,6 +108,8 @@ def phase_map(
         ("other_strengths", other_strengths, np.nextafter(0.0, 1.0), np.inf),
         ("weight_decays", weight_decays, 0.0, np.inf),
     ):
+        if isinstance(values, Tracer):
+            continue
         given = np.asarray(values)
         if given.size == 0 or not np.all((given >= low) & (given <= high)):
             raise InputError(f"{name} are {given}, wanted numbers between {low:g} and {high:g}")

@@ -10,6 +10,7 @@ import pytest
 from tests import reference
 from theory.layer_laws import (
     condition_bounds,
+    fractional_head,
     geometric_mean,
     head_gains,
     layer_work,
@@ -228,3 +229,14 @@ def test_layers_compile_once_map_and_differentiate(moments):
     step = 1e-6
     ends = reading(covariance + step * direction) - reading(covariance - step * direction)
     assert abs(slope - ends / (2 * step)) < 1e-6 * abs(slope)
+
+
+def test_a_fractional_head_has_the_gram_of_that_depth():
+    head = np.random.default_rng(7).normal(size=(3, 5))
+    for fraction in (0.0, 0.3, 1.0, 1.5):
+        part = fractional_head(head, fraction)
+        gram = reference.power(head.T @ head, fraction, tolerance=1e-10)
+        np.testing.assert_allclose(part.T @ part, gram, atol=1e-10)
+    np.testing.assert_allclose(
+        np.linalg.norm(fractional_head(head, 1.0) @ np.ones(5)), np.linalg.norm(head @ np.ones(5))
+    )

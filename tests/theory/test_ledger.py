@@ -4,9 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
+from scipy.integrate import solve_ivp
 
+from tests import reference
 from theory.errors import InputError
-from theory.ledger import balance_memory, imbalance, next_imbalance, stationary_imbalance
+from theory.ledger import (
+    balance_memory,
+    imbalance,
+    next_imbalance,
+    relative_imbalance,
+    stationary_imbalance,
+    weighted_imbalance,
+)
 
 RATE, DECAY = 0.05, 0.02
 
@@ -96,3 +106,61 @@ def test_memory_is_what_decay_leaves_of_the_first_imbalance():
     left = float(balance_memory(rates, 0.1))
     np.testing.assert_allclose(left, (1 - 0.01 * 0.1) ** 2000, rtol=2e-3)
     np.testing.assert_allclose(balance_memory(rates, 0.1, 0.5), left**2, rtol=1e-12)
+
+
+def _two_layer_flow(loss_gradient, rates, decays, time):
+    """W_1, W_2 along Ẇ_l = −η_l (∂loss/∂W_l + λ_l W_l), by SciPy."""
+    random = np.random.default_rng(5)
+    first, second = 0.7 * random.normal(size=(4, 3)), 0.7 * random.normal(size=(2, 4))
+
+    def velocity(_, flat):
+        lower, upper = flat[:12].reshape(4, 3), flat[12:].reshape(2, 4)
+        slope = loss_gradient(upper @ lower)
+        pulls = (upper.T @ slope + decays[0] * lower, slope @ lower.T + decays[1] * upper)
+        return -np.concatenate([rate * pull.ravel() for rate, pull in zip(rates, pulls)])
+
+    start = np.concatenate([first.ravel(), second.ravel()])
+    end = solve_ivp(velocity, (0, time), start, "LSODA", rtol=1e-11, atol=1e-13).y[:, -1]
+    return first, second, end[:12].reshape(4, 3), end[12:].reshape(2, 4)
+
+
+def _spectral_slope(product):
+    covariance, cross = reference.random_moments(np.random.default_rng(6), 3)
+    return 4 * product @ (covariance @ product.T @ product @ covariance - cross)
+
+
+def test_learning_rates_by_layer_conserve_the_imbalance_weighted_by_their_inverse():
+    rates = (0.5, 2.0)
+    first, second, lower, upper = _two_layer_flow(_spectral_slope, rates, (0.0, 0.0), 3.0)
+    before = weighted_imbalance(first, second, 1 / rates[0], 1 / rates[1])
+    after = weighted_imbalance(lower, upper, 1 / rates[0], 1 / rates[1])
+    np.testing.assert_allclose(after, before, atol=1e-8)
+    assert np.max(np.abs(upper.T @ upper - second.T @ second)) > 1e-2
+
+
+def test_weight_decays_by_layer_end_where_their_weighted_imbalance_is_zero():
+    decays = (0.05, 0.2)
+    *_, lower, upper = _two_layer_flow(_spectral_slope, (1.0, 1.0), decays, 400.0)
+    np.testing.assert_allclose(weighted_imbalance(lower, upper, *decays), 0.0, atol=1e-9)
+    assert np.linalg.norm(upper @ lower) > 0.5
+    # The first layer's Gram stays a multiple of the root of the whole: exponents are 1/2.
+    root = scipy.linalg.sqrtm(lower.T @ upper.T @ upper @ lower).real
+    ratio = np.sum(root * (lower.T @ lower)) / np.sum(root * root)
+    np.testing.assert_allclose(lower.T @ lower, ratio * root, atol=1e-6)
+    assert ratio == pytest.approx(np.sqrt(decays[1] / decays[0]), abs=1e-6)
+
+
+def test_a_loss_without_scale_keeps_the_relative_imbalance_and_spectral_loss_does_not():
+    def scale_free(product):
+        # −tr(PAᵀ)/‖P‖: a cosine, whose gradient is orthogonal to the product.
+        target = np.arange(6.0).reshape(2, 3) / 5
+        size = np.linalg.norm(product)
+        return -(target / size - np.sum(target * product) * product / size**3)
+
+    for slope, conserved in ((scale_free, True), (_spectral_slope, False)):
+        first, second, lower, upper = _two_layer_flow(slope, (1.0, 1.0), (0.3, 0.3), 4.0)
+        before, after = relative_imbalance(first, second), relative_imbalance(lower, upper)
+        if conserved:
+            shrunk = np.linalg.norm(lower) / np.linalg.norm(first)
+            assert shrunk == pytest.approx(np.exp(-0.3 * 4.0), rel=1e-7)
+        assert (abs(after / before - 1) < 1e-6) == conserved

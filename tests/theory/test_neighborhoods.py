@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.optimize
 import scipy.spatial
 
@@ -12,6 +13,7 @@ from theory.neighborhoods import (
     kernel_neighborhood,
     local_intrinsic_dimension,
     neighbor_distances,
+    neighborhood_overlap,
 )
 
 
@@ -60,3 +62,27 @@ def test_an_invariant_manifold_has_a_small_diameter():
     narrow = kernel_neighborhood(jnp.zeros(4), 0.1 * views, 0.1)
     np.testing.assert_allclose(narrow.weights, wide.weights, atol=1e-10)
     np.testing.assert_allclose(10 * narrow.diameter, wide.diameter, rtol=1e-9)
+
+
+def test_neighborhoods_of_a_bent_curve_overlap_by_the_cosine_of_its_turn():
+    """Points on a circle: the chords' directions turn by the angle between the points."""
+
+    def chords(angle):
+        offsets = angle + 0.01 * np.array([-1.0, 1.0, 2.0])
+        cloud = np.stack([np.cos(offsets), np.sin(offsets), 0 * offsets], axis=1)
+        centre = np.array([np.cos(angle), np.sin(angle), 0.0])
+        # One chord only: each support is the nearest point after the centre.
+        return centre, cloud, np.array([False, True, False])
+
+    overlap = neighborhood_overlap(*chords(0.0), *chords(0.7))
+    assert float(overlap) == pytest.approx(np.cos(0.7) ** 2, abs=1e-12)
+
+
+def test_overlap_of_planes_is_that_of_their_principal_angles():
+    random = np.random.default_rng(4)
+    first, second = random.normal(size=(2, 5, 6))
+    supports = np.array([[True, True, False, False, True], [True, True, True, True, False]])
+    zero = np.zeros(6)
+    found = neighborhood_overlap(zero, first, supports[0], zero, second, supports[1])
+    angles = scipy.linalg.subspace_angles(first[supports[0]].T, second[supports[1]].T)
+    assert float(found) == pytest.approx(np.mean(np.cos(angles) ** 2), abs=1e-12)

@@ -8,6 +8,7 @@ from theory.subspaces import (
     captured_energy,
     captured_energy_ratio,
     chordal_distance,
+    orbit_curvature_share,
     principal_cosines,
     random_overlap,
     row_subspace,
@@ -81,3 +82,22 @@ def test_sampled_tangents_miss_by_the_stated_angle_and_not_at_all_below_the_thre
     slope = jax.grad(lambda v: tangent_cosine_squared(v, 1.0, 64, 256))(2.0)
     assert np.isfinite(slope)
     assert slope > 0
+
+
+def test_beyond_its_strength_the_bend_of_an_orbit_hides_the_tangent():
+    curvature, rng = 0.5, np.random.default_rng(5)
+    for draws, square_variance in (
+        (rng.standard_normal(200_000), 2.0),
+        (rng.uniform(-np.sqrt(3), np.sqrt(3), 200_000), 0.8),
+    ):
+        edge = np.sqrt(4 / square_variance) / curvature
+        for strength in (0.7 * edge, 1.4 * edge):
+            along = strength * draws
+            moved = np.stack([along, 0.5 * curvature * along**2], axis=1)
+            variances = np.cov(moved.T)
+            share = float(
+                orbit_curvature_share(curvature, strength, square_variance=square_variance)
+            )
+            assert abs(variances[1, 1] / variances[0, 0] / share - 1) < 0.05
+            leading = np.linalg.eigh(variances)[1][:, -1]
+            assert (abs(leading[0]) > 0.99) == (share < 1)

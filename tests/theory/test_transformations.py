@@ -10,12 +10,17 @@ import pytest
 from tests import reference
 from theory import (
     alignment,
+    augmentation_graph,
     augmentations,
+    decayed_courses,
     downstream,
+    early_phase,
     gaussian_infonce,
     layer_laws,
     layers,
     low_rank,
+    mode_table,
+    phase_map,
     probe_risk,
     quadratic,
     quadratic_losses,
@@ -103,6 +108,35 @@ CASES = {
         lambda s, n, t, f, r: probe_risk.layer_probe_risks(s, n, t, f, 10, r),
         (VARIANCES, WEIGHTS, WEIGHTS, np.array([0.0, 0.5]), SCALAR),
     ),
+    "early_gram_path": (early_phase.early_gram_path, (CROSS, COVARIANCE, WEIGHTS)),
+    "early_time_courses": (
+        lambda x, r, t: early_phase.early_time_courses(x, r, 2, t),
+        (WEIGHTS / 10, WEIGHTS, np.array([0.0, 0.3])),
+    ),
+    "decayed_time_courses": (
+        lambda s, a, r, x: decayed_courses.decayed_time_courses(
+            s, a, r, 2, np.array([0.0, 0.5], x.dtype), x
+        ),
+        (VARIANCES, WEIGHTS, WEIGHTS, SCALAR),
+    ),
+    "mode_table": (
+        lambda s, a, r: mode_table.mode_table(s, a, r, 2)._replace(order=None, active=None),
+        (VARIANCES, WEIGHTS, WEIGHTS / 10),
+    ),
+    "commutator": (mode_table.commutator, (COVARIANCE, CROSS)),
+    "phase_map": (
+        lambda a, p, x, o: phase_map.phase_map(a, p, (2,), x, o).advantage,
+        (np.array([0.5, 0.9]), WEIGHTS[:2], np.array([0.0, 1e-3]), VARIANCES),
+    ),
+    "spectral_embedding": (
+        lambda shares: (
+            augmentation_graph.spectral_embedding(
+                augmentation_graph.augmentation_graph(shares), 2
+            ).values
+        ),
+        (np.abs(MEANS),),
+    ),
+    "fractional_head": (layer_laws.fractional_head, (MEANS, SCALAR)),
     "effective_coordinates": (reweighting.effective_coordinates, (np.float64(1.3),)),
     "reweighted_weights": (reweighting.reweighted_weights, (WEIGHTS, np.float64(1.3))),
     "matching_ratio": (reweighting.matching_ratio, (WEIGHTS,)),
