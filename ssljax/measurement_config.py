@@ -23,7 +23,7 @@ class MomentsConfig:
 
     views: int = setting(0, "augmented views of each image; 0 measures nothing")
     layers: tuple[str, ...] = setting(
-        ("feature", "embedding"), "layers to measure; all: every layer but the input"
+        ("feature", "embedding"), "layers to measure; all: each once but the input"
     )
     batch_size: int = setting(256, "images per batch")
     every: int = setting(0, "steps between measurements while training; 0: only at the end")
@@ -60,7 +60,7 @@ class EvaluationConfig:
     """
 
     layers: tuple[str, ...] = setting(
-        ("feature", "embedding"), "layers to evaluate; none: empty; all: every layer but the input"
+        ("feature", "embedding"), "layers to evaluate; none: empty; all: each once but the input"
     )
     probe: Literal["lbfgs", "sgd"] = setting(
         "lbfgs", "linear probe: to the minimum, or 100 epochs of descent on a cosine schedule"

@@ -11,13 +11,17 @@ ALL_LAYERS = "all"
 
 
 def named_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """The layers asked for; ``all`` means every one but the input.
+    """The layers asked for; ``all`` means each once, but for the input.
+
+    (The last layer of a head is the embedding, and not named twice then.)
 
     Raises:
       UsageError: There is no such layer.
     """
     if layers == (ALL_LAYERS,):
-        return tuple(name for name in network.layers if name != "input")
+        heads = [name for name in network.layers if name.startswith("head")]
+        left_out = ("input", *heads[-1:])
+        return tuple(name for name in network.layers if name not in left_out)
     for name in layers:
         if name not in network.layers:
             raise UsageError(

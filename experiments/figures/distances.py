@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,76 +11,11 @@ from experiments.figures.style import (
     COLORS,
     FULL_WIDTH,
     GRAY,
-    LIGHT_GRAY,
     MARKERS,
     drawing,
     legend_outside,
     seed_range,
 )
-
-
-class Pairs(NamedTuple):
-    """Predicted numbers and what was measured for each, in any order, all > 0."""
-
-    predicted: Float[np.ndarray, " points"]
-    measured: Float[np.ndarray, " points"]
-
-
-def predicted_against_measured_figure(
-    path: Path,
-    groups: Mapping[str, Pairs],
-    nulls: Mapping[str, Pairs] | None = None,
-    *,
-    value_label: str = "eigenvalue of the layer's covariance",
-    band: float = 0.1,
-) -> None:
-    """Measured against predicted numbers on the identity line, both axes logarithmic.
-
-    Args:
-      path: The PNG.
-      groups: The numbers of each layer, by its name.
-      nulls: The numbers each null predicts, with the same measurements, by its name.
-      value_label: What the numbers are, with their unit.
-      band: Half-width of the shaded band, as a fraction.
-    """
-    with drawing(path, 5.4, 3.6) as figure:
-        axes = figure.subplots()
-        for index, (name, pairs) in enumerate((nulls or {}).items()):
-            marker = ("x", "+", "1", "2", "3", "4")[index % 6]
-            color = LIGHT_GRAY if index % 2 else GRAY
-            axes.plot(*pairs, marker, color=color, markersize=4, label=f"null: {name}", zorder=1.5)
-        for index, (name, pairs) in enumerate(groups.items()):
-            axes.plot(
-                *pairs,
-                MARKERS[index % len(MARKERS)],
-                color=COLORS[index % len(COLORS)],
-                markeredgecolor="white",
-                markeredgewidth=0.3,
-                label=name,
-            )
-        everything = [np.concatenate(pairs) for pairs in groups.values()]
-        known = np.concatenate(everything)
-        known = known[np.isfinite(known) & (known > 0)]
-        low, high = (known.min() / 1.5, known.max() * 1.5) if known.size else (0.1, 1.0)
-        line = np.array([low, high])
-        axes.fill_between(
-            line,
-            line * (1 - band),
-            line * (1 + band),
-            color=BLACK,
-            alpha=0.1,
-            linewidth=0,
-            label=f"within {band:.0%}",
-            zorder=1,
-        )
-        axes.plot(line, line, color=BLACK, linewidth=1.0, label="prediction", zorder=2)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlim(low, high)
-        axes.set_ylim(low, high)
-        axes.set_xlabel(f"predicted {value_label}")
-        axes.set_ylabel(f"measured\n{value_label}")
-        legend_outside(axes)
 
 
 def distances_figure(

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float, Int
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from jaxtyping import Float
 from matplotlib.lines import Line2D
 
 from experiments.figures.style import (
@@ -83,67 +80,6 @@ def layer_spectra_figure(
             handles=[*key, *handles],
             labels=["predicted", "measured\n(median, range\nover seeds)", *labels],
         )
-
-
-def spectra_over_training_figure(
-    path: Path,
-    steps: Int[np.ndarray, " checkpoints"] | Float[np.ndarray, " checkpoints"],
-    spectra: Float[np.ndarray, "checkpoints layers modes"],
-    layer_names: Sequence[str],
-    *,
-    effective_ranks: Float[np.ndarray, "checkpoints layers"] | None = None,
-    step_label: str = "training step",
-    value_label: str = "eigenvalue / largest",
-) -> None:
-    """Measured layer spectra at several moments of training, one panel per layer.
-
-    Each spectrum is divided by its largest eigenvalue, so that its shape shows.
-
-    Args:
-      path: The PNG.
-      steps: When each spectrum was measured, ascending.
-      spectra: Eigenvalues of each layer's covariance, descending; NaN pads narrow layers.
-      layer_names: One name per layer, in order, such as "feature" and "embedding".
-      effective_ranks: Drawn as a number in each panel, first and last moment.
-      step_label: What `steps` are, with the unit.
-      value_label: Of the vertical axis.
-    """
-    first = float(steps[0])
-    scale = LogNorm(max(1.0, first), float(steps[-1])) if len(steps) > 2 else None
-    norm = scale or Normalize(first, float(max(steps[-1], first + 1)))
-    color_map = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.0, 0.92, 256)))
-    columns = min(len(layer_names), 4)
-    rows = -(-len(layer_names) // columns)
-    with drawing(path, FULL_WIDTH, 0.6 + 2.3 * rows) as figure:
-        panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for layer, axes in enumerate(panels.ravel()):
-            if layer >= len(layer_names):
-                axes.remove()
-                continue
-            for step, spectrum in zip(steps, spectra[:, layer]):
-                known = positive(spectrum)
-                color = color_map(norm(max(float(step), norm.vmin or 0.0)))
-                shape = known / np.nanmax(known, initial=np.finfo(float).tiny)
-                axes.plot(np.arange(1, known.size + 1), shape, color=color, linewidth=1.1)
-            axes.set_yscale("log")
-            axes.set_title(layer_names[layer])
-            axes.set_xlabel("mode index")
-            if effective_ranks is not None:
-                start, end = effective_ranks[0, layer], effective_ranks[-1, layer]
-                axes.annotate(
-                    f"effective rank\n{start:.1f} → {end:.1f}",
-                    (0.05, 0.04),
-                    xycoords="axes fraction",
-                    ha="left",
-                    va="bottom",
-                    fontsize=8,
-                )
-        for axes in panels[:, 0]:
-            axes.set_ylabel(value_label)
-        shown = [axes for axes in panels.ravel() if axes.figure is not None]
-        bar = figure.colorbar(ScalarMappable(norm, color_map), ax=shown, pad=0.015, fraction=0.05)
-        bar.set_label(step_label)
-        bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def exponent_figure(

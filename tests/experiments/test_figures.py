@@ -3,17 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.figures.distances import (
-    Pairs,
-    distances_figure,
-    predicted_against_measured_figure,
-)
+from experiments.figures.distances import distances_figure
+from experiments.figures.evolution import LayerCourse, Neighbors, evolution_figure
 from experiments.figures.head import settled_head_figure
-from experiments.figures.layers import (
-    exponent_figure,
-    layer_spectra_figure,
-    spectra_over_training_figure,
-)
+from experiments.figures.layers import exponent_figure, layer_spectra_figure
 from experiments.figures.measured import measured_spectra_figure
 from experiments.figures.phase import phase_figure
 from experiments.figures.strength import Forecast, LayerPair, strength_sweep_figure
@@ -36,12 +29,14 @@ DRAWN = {
     "layer spectra": lambda path: layer_spectra_figure(
         path, np.tile(SPECTRUM, (4, 1)), SEEDS, ["input", "head1", "head2", "embedding"], compared=8
     ),
-    "over training": lambda path: spectra_over_training_figure(
+    "over training": lambda path: evolution_figure(
         path,
         np.array([0, 10, 100]),
-        np.tile(SPECTRUM, (3, 2, 1)),
-        ["feature", "embedding"],
-        effective_ranks=np.ones((3, 2)),
+        [
+            LayerCourse(name, np.tile(SPECTRUM, (3, 1)), np.ones(3), np.array([0.5, np.nan, 0.2]))
+            for name in ("stage1", "feature", "head1", "head2", "embedding")
+        ],
+        Neighbors(np.array([0, 100]), {"feature": np.array([0.3, 0.5])}, 0.28),
     ),
     "exponents": lambda path: exponent_figure(
         path,
@@ -67,9 +62,6 @@ DRAWN = {
     ),
     "collapsed head": lambda path: distances_figure(
         path, ["layer 1"], np.array([[np.inf]]), {"rotation": np.array([[np.inf]])}
-    ),
-    "identity line": lambda path: predicted_against_measured_figure(
-        path, {"embedding": Pairs(SPECTRUM, SEEDS[0, 0])}, {"input": Pairs(SPECTRUM, SEEDS[0, 1])}
     ),
     "settled head": lambda path: settled_head_figure(
         path,

@@ -100,8 +100,11 @@ def test_groups_add_worst_group_accuracies():
     assert found["retrained_worst_group_accuracy"] <= found["retrained_accuracy"]
 
 
-def test_all_means_every_layer_but_the_input_and_a_wrong_name_is_refused():
+def test_all_means_each_layer_once_but_the_input_and_a_wrong_name_is_refused():
     assert named_layers(NETWORK, ("all",)) == ("feature", "embedding")
+    # The last layer of a head is the embedding.
+    headed = NETWORK._replace(layers=("input", "feature", "head1", "head2", "embedding"))
+    assert named_layers(headed, ("all",)) == ("feature", "head1", "embedding")
     assert named_layers(NETWORK, ("input",)) == ("input",)
     with pytest.raises(UsageError, match="no layer 'head9'"):
         named_layers(NETWORK, ("feature", "head9"))
