@@ -20,6 +20,7 @@ from ssljax.objectives import (
     labeled_pair_objective,
     mean_squared_error_objective,
     pair_objective,
+    scaled_objective,
     simsiam_objective,
 )
 from ssljax.optimizer import adam, adamw, constant, sgd, sgdw, warmup_cosine
@@ -86,7 +87,7 @@ def build_objective(config: Config, mesh: Mesh | None = None) -> Objective:
         "cross_entropy": lambda: cross_entropy_objective(scores),
         "mean_squared_error": lambda: mean_squared_error_objective(scores),
     }
-    return objectives[loss.name]()
+    return scaled_objective(objectives[loss.name](), loss.scale)
 
 
 def build_views(config: Config, *, has_ink: bool = False) -> MakeViews:

@@ -240,22 +240,27 @@ def _add_moments(commands: Any) -> None:
 
 
 def _list() -> int:
-    rows = [("PRESET", "DATA", "ENCODER", "HEAD", "LOSS", "STEPS", "WHAT")]
-    for name, make in PRESETS.items():
-        config = make()
-        what = (make.__doc__ or "").splitlines()[0]
-        kinds = (config.encoder.kind, config.head.kind, config.loss.name)
-        rows.append((name, config.data, *kinds, str(config.num_steps), what))
+    rows = [("PRESET", "LOSS", "STEPS", "COST", "EXPECTED", "WHAT")]
+    for name, entry in PRESETS.items():
+        config = entry.config
+        figures = (entry.cost, entry.expected or "-")
+        rows.append((name, config.loss.name, str(config.num_steps), *figures, entry.summary))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("\ntrain one: python -m ssljax train PRESET; sources and fields: ssljax show PRESET")
     return 0
 
 
 def _show(values: argparse.Namespace) -> int:
     config = preset(values.preset)
-    lines = (PRESETS[values.preset].__doc__ or "").splitlines()
-    print("\n".join(line.strip() for line in lines).strip())
+    entry = PRESETS[values.preset]
+    print(f"{entry.summary} {entry.details}".rstrip())
+    print()
+    print(f"{'command':36} {entry.command}")
+    print(f"{'cost':36} {entry.cost}")
+    if entry.expected:
+        print(f"{'expected':36} {entry.expected} ({entry.source})")
     print()
     for setting in settings(config):
         print(f"{setting.flag:36} {value_text(setting.value) or '(empty)'}")

@@ -57,13 +57,14 @@ class LossConfig:
     variance: float = setting(25.0, "vicreg: weight of the hinge on standard deviations")
     covariance: float = setting(1.0, "vicreg: weight of off-diagonal covariances")
     off_diagonal: float = setting(5e-3, "barlow_twins: weight of off-diagonal correlations")
+    scale: float = setting(1.0, "factor on the loss; rates of LARS and Adam do not feel it")
     target_decay: float = setting(
         0.996, "byol: decay of the averaged network at the first step; rises to 1 by a cosine"
     )
 
     def __post_init__(self):
         require_choices("loss", self)
-        require_positive("loss", self, "temperature")
+        require_positive("loss", self, "temperature", "scale")
         require_nonnegative(
             "loss", self, "block_size", "invariance", "variance", "covariance", "off_diagonal"
         )

@@ -29,13 +29,11 @@ class Objective(NamedTuple):
         which no gradient flows.
       layers: Names of the layers read besides ``embedding``.
       uses_target: Whether the averaged network is applied to the views as well.
-      views: Views of each image that it needs: 2, or 1 where any number will do.
     """
 
     value: Callable[[Layers, Int[Array, "batch"]], Float[Array, ""]]
     layers: tuple[str, ...] = ()
     uses_target: bool = False
-    views: int = 2
 
 
 def pair_objective(loss: PairLoss) -> Objective:
@@ -66,7 +64,7 @@ def cross_entropy_objective(layer: str) -> Objective:
         scores = layers[layer]
         return cross_entropy(*_examples(scores, labels))
 
-    return Objective(value, _beside_embedding(layer), views=1)
+    return Objective(value, _beside_embedding(layer))
 
 
 def mean_squared_error_objective(layer: str) -> Objective:
@@ -76,7 +74,7 @@ def mean_squared_error_objective(layer: str) -> Objective:
         scores, labels = _examples(layers[layer], labels)
         return mean_squared_error(scores, jax.nn.one_hot(labels, scores.shape[1]))
 
-    return Objective(value, _beside_embedding(layer), views=1)
+    return Objective(value, _beside_embedding(layer))
 
 
 def simsiam_objective() -> Objective:
@@ -99,6 +97,17 @@ def byol_objective() -> Objective:
         return byol(prediction[:, 0], prediction[:, 1], target[:, 0], target[:, 1])
 
     return Objective(value, ("predictor",), uses_target=True)
+
+
+def scaled_objective(objective: Objective, factor: float) -> Objective:
+    """The objective times a number."""
+    if factor == 1.0:
+        return objective
+
+    def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
+        return factor * objective.value(layers, labels)
+
+    return objective._replace(value=value)
 
 
 def _beside_embedding(layer):

@@ -1,9 +1,10 @@
 import dataclasses
+import functools
 import json
 
 import pytest
 
-from ssljax.build import build_network, steps_per_call
+from ssljax.build import build_network, build_objective, steps_per_call
 from ssljax.config import (
     NAMED_POLICIES,
     Config,
@@ -32,14 +33,26 @@ def test_every_preset_survives_json(name):
     assert config_from_dict(Config(), json.loads(json.dumps(config_dict(config)))) == config
 
 
+_SHAPES = {"digits": (8, 8, 1), "imagenet2012": (224, 224, 3)}
+
+
+@functools.cache
+def _layers(encoder, head, loss, shape):
+    return build_network(Config(encoder=encoder, head=head, loss=loss), shape).layers
+
+
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_builds_its_network_and_says_how_to_run_it(name):
-    config = preset(name)
-    shape = (32, 32, 3) if config.data == "cifar10" else (8, 8, 1)
-    network = build_network(config, shape)
-    wanted = (*config.moments.layers, *config.evaluation.layers)
-    assert set(wanted) <= set(network.layers)
-    assert f"python -m ssljax train {name}" in (PRESETS[name].__doc__ or "")
+def test_every_preset_builds_its_network_and_says_what_it_is(name):
+    config, entry = preset(name), PRESETS[name]
+    shape = _SHAPES.get(config.data, (32, 32, 3))
+    layers = _layers(config.encoder, config.head, LossConfig(name=config.loss.name), shape)
+    assert {*config.moments.layers, *config.evaluation.layers} <= set(layers)
+    build_objective(config)
+    assert entry.name == name
+    assert entry.command.startswith(f"python -m ssljax train {name}")
+    assert entry.cost
+    assert bool(entry.expected) == bool(entry.source)
+    assert entry.summary.endswith(".")
 
 
 @pytest.mark.parametrize(
