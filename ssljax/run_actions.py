@@ -11,12 +11,11 @@ from pathlib import Path
 from ssljax.distributed import Cluster, end, join, leave
 from ssljax.errors import UsageError
 from ssljax.launch import launch as launch_processes
-from ssljax.overrides import overridden
 from ssljax.presets import preset
 from ssljax.report import write_report
 from ssljax.runs import differing_fields, run_folders, runs_table, summarized
 from ssljax.sweep import run_cells, write_plan, write_results
-from ssljax.sweep_plan import parsed_axis, parsed_seeds, sweep_cells
+from ssljax.sweep_plan import parsed_axis, parsed_seeds, sweep_cells, with_settings
 from ssljax.train import NonFiniteMetrics, SaveFailed, StopRequested
 
 _MOST_FIELDS = 8
@@ -116,12 +115,7 @@ def runs(values: argparse.Namespace) -> int:
 
 def sweep(values: argparse.Namespace) -> int:
     """Train a preset with every combination of some values."""
-    config = preset(values.preset)
-    for text in values.set:
-        axis = parsed_axis(config, text)
-        if len(axis.values) != 1:
-            raise UsageError(f"--set {text!r} has several values: give them with --grid")
-        config = overridden(config, {axis.field: axis.values[0]})
+    config = with_settings(preset(values.preset), values.set)
     axes = [parsed_axis(config, text) for text in values.grid]
     cells = sweep_cells(config, axes, parsed_seeds(values.seeds))
     workdir = Path(values.workdir or f"runs/sweep-{values.preset}")

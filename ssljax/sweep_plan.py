@@ -38,6 +38,19 @@ class Cell(NamedTuple):
     config: Config
 
 
+def with_settings(config: Config, texts: Sequence[str]) -> Config:
+    """The configuration with one value for each ``field=VALUE``.
+
+    Raises:
+      UsageError: There is no such field, or a value cannot be read or is refused.
+    """
+    values = {}
+    for text in texts:
+        axis = _axis(config, text, "--set", one=True)
+        values[axis.field] = axis.values[0]
+    return overridden(config, values, _VARIANTS)
+
+
 def parsed_axis(config: Config, text: str) -> Axis:
     """An axis from ``field=A,B,…``; values that are lists themselves are separated by ``/``.
 
@@ -48,27 +61,31 @@ def parsed_axis(config: Config, text: str) -> Axis:
     Raises:
       UsageError: There is no such field, or a value cannot be read.
     """
+    return _axis(config, text, "--grid", one=False)
+
+
+def _axis(config: Config, text: str, option: str, *, one: bool) -> Axis:
     name, equals, given = text.partition("=")
     field = name.strip().removeprefix("--").replace("-", "_")
     known = {".".join(setting.path): setting for setting in settings(config)}
-    if not equals or not given.strip():
-        raise UsageError(f"--grid {text!r} has no values: write --grid strength=0.2,0.5")
-    if field == "seed":
+    if not equals or not (given.strip() or one):
+        raise UsageError(f"{option} {text!r} has no value: write {option} strength=0.2")
+    if field == "seed" and not one:
         raise UsageError("seeds have an option of their own: write --seeds 0,1,2")
     if field in _VARIANTS:
-        texts = _parts(given, ",")
+        texts = (given,) if one else _parts(given, ",")
         for value in texts:
             if value not in _VARIANTS[field]:
                 names = ", ".join(_VARIANTS[field])
-                raise UsageError(f"--grid {text!r}: {value!r} is none of {names}")
+                raise UsageError(f"{option} {text!r}: {value!r} is none of {names}")
         return Axis(field, texts, texts)
     if field not in known:
         raise UsageError(
-            f"--grid {text!r}: no field {field}{close_matches(field, list(known))};"
+            f"{option} {text!r}: no field {field}{close_matches(field, list(known))};"
             " `python -m ssljax show PRESET` lists them"
         )
     is_list = isinstance(known[field].value, tuple)
-    texts = _parts(given, "/" if is_list else ",")
+    texts = (given,) if one else _parts(given, "/" if is_list else ",")
     reader = setting_reader(known[field])
     read, choices = reader.get("type", str), reader.get("choices")
     values = []
@@ -76,9 +93,9 @@ def parsed_axis(config: Config, text: str) -> Axis:
         try:
             values.append(read(value))
         except (argparse.ArgumentTypeError, ValueError) as error:
-            raise UsageError(f"--grid {text!r}: {error}") from error
+            raise UsageError(f"{option} {text!r}: {error}") from error
         if choices is not None and values[-1] not in choices:
-            raise UsageError(f"--grid {text!r}: {value!r} is none of {', '.join(choices)}")
+            raise UsageError(f"{option} {text!r}: {value!r} is none of {', '.join(choices)}")
     return Axis(field, texts, tuple(values))
 
 

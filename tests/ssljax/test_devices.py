@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.datasets import Dataset
@@ -57,7 +58,7 @@ def _start():
 
 
 @functools.cache
-def _run(loss: str, num_devices: int, mode: str) -> _Run:
+def _run(loss: str, num_devices: int, mode: str, mesh: str = "") -> _Run:
     traces, shapes = [], {}
 
     def look(params, gradients, outputs, state):
@@ -67,7 +68,7 @@ def _run(loss: str, num_devices: int, mode: str) -> _Run:
         return state, {}
 
     training = make_training(
-        _config(loss, devices=num_devices, parallel=mode),
+        _config(loss, devices=num_devices, parallel=mode, mesh=mesh),
         _dataset(),
         observers=(Observer(look, layers=("feature",)),),
     )
@@ -102,6 +103,57 @@ def test_eight_devices_take_the_step_of_one(loss, mode):
     assert _distance(_momentum(one.state), _momentum(eight.state)) < 2e-5
     assert _distance(one.state.params, eight.state.params) < 2e-5
     assert _distance(one.state.statistics, eight.state.statistics) < 2e-5
+
+
+def test_a_head_divided_over_the_model_takes_the_step_of_one_device():
+    one, divided = _run("nt_xent", 1, "jit"), _run("nt_xent", 8, "jit", "data=4,model=2")
+    np.testing.assert_allclose(one.metrics["loss"], divided.metrics["loss"], rtol=2e-5)
+    assert _distance(_momentum(one.state), _momentum(divided.state)) < 2e-5
+    assert _distance(one.state.params, divided.state.params) < 2e-5
+    assert divided.traces == 1
+    assert divided.is_given_up
+
+
+def test_matrices_of_the_head_and_what_follows_them_are_divided_and_nothing_else():
+    parallel = make_parallel(make_mesh(8, "data=4,model=2"), "jit", 32)
+    leaf = {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in _SHAPES.items()}
+    state = {"params": {"head": leaf, "encoder": leaf}, "momentum": {"head": leaf}}
+    found = jax.tree.map(lambda sharding: sharding.spec, parallel.state_shardings(state))
+    whole = dict.fromkeys(_SHAPES, PartitionSpec())
+    divided = whole | {"kernel": PartitionSpec(None, "model")}
+    assert found == {
+        "params": {"head": divided, "encoder": whole},
+        "momentum": {"head": divided},
+    }
+
+
+_SHAPES = {"kernel": (5, 6), "odd": (6, 5), "bias": (6,), "map": (3, 3, 2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("data=4", "mesh data=4 wants 4 devices, 8 are there"),
+        ("data=5,model=2", "wants 10 devices, 8 are there"),
+        ("data=0", "give --mesh data=A,model=B"),
+        ("rows=8", "give --mesh data=A,model=B"),
+        ("data=4,data=2", "names an axis twice"),
+        ("data", "give --mesh data=A,model=B"),
+    ],
+)
+def test_a_mesh_that_does_not_fit_is_refused(shape, message):
+    with pytest.raises(UsageError, match=message):
+        make_mesh(8, shape)
+
+
+def test_a_mesh_takes_as_many_devices_as_its_shape_names():
+    assert make_mesh(0, "data=2,model=2").shape == {"batch": 2, "model": 2}
+    assert make_mesh(0, "data=4").shape == {"batch": 4}
+
+
+def test_pmap_has_no_model_axis():
+    with pytest.raises(UsageError, match="give --parallel jit"):
+        make_parallel(make_mesh(8, "data=4,model=2"), "pmap", 32)
 
 
 def _momentum(state):
