@@ -18,6 +18,7 @@ EPILOG = """examples:
   python -m experiments compare runs/digits_resnet --settle --out runs/compare
   python -m experiments compare FEATURES.npz --weight-decay 0.1 --out runs/compare
   python -m experiments spectra runs/digits_smoke
+  python -m experiments train digits_linear --observe ranks,defects,ledger
 
 experiments:
 """ + "\n".join(f"  {name:<12}{text}" for name, text in EXPERIMENTS.items())
@@ -66,11 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seed", type=int, default=0, help="randomness of views and nulls")
     spectra = commands.add_parser(
         "spectra",
-        help="draw the layer spectra that a run measured",
+        help="draw the layer spectra that a run measured, along training and at its end",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     spectra.add_argument("run", type=Path, help="a run folder of ssljax")
-    spectra.add_argument("--out", type=Path, help="folder of the figure (the run folder)")
+    spectra.add_argument("--out", type=Path, help="folder of the figures (the run folder)")
+    commands.add_parser(
+        "train",
+        add_help=False,
+        help="ssljax train with theory's ranks, invariance defects and balance ledger observed",
+    )
     return parser
 
 
@@ -81,7 +87,13 @@ def main(arguments: list[str] | None = None) -> int:
     from theory.errors import InputError as TheoryError  # noqa: PLC0415
 
     try:
-        given = _parser().parse_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if words[:1] == ["train"]:
+            from experiments.train import run_train  # noqa: PLC0415
+
+            _keep_compiled_programs()
+            return run_train(words[1:])
+        given = _parser().parse_args(words)
         _keep_compiled_programs()
         return _run(given)
     except (InputError, UsageError, TheoryError) as error:

@@ -37,6 +37,7 @@ def train(values: argparse.Namespace) -> int:
     given = dict(vars(values))
     cluster, watchdog_seconds = taken_cluster(given), given.pop("watchdog_seconds")
     workdir = given.pop("workdir") or f"runs/{values.preset}"
+    make_observers = given.pop("make_observers")
     del given["action"], given["preset"]
     if not 0 <= watchdog_seconds < threading.TIMEOUT_MAX:
         raise UsageError(f"watchdog-seconds is {watchdog_seconds}: give at least 0, 0 for never")
@@ -44,7 +45,12 @@ def train(values: argparse.Namespace) -> int:
 
     def run() -> int:
         with _precision(config):
-            result = fit(config, workdir, watchdog_seconds=watchdog_seconds)
+            result = fit(
+                config,
+                workdir,
+                observers=make_observers(config),
+                watchdog_seconds=watchdog_seconds,
+            )
         if is_first():
             _print_result(result, workdir)
         return 0

@@ -6,7 +6,7 @@ command does is in `ssljax.command_actions`.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ssljax.config import NAMED_POLICIES, Config, PolicyChoice
@@ -18,11 +18,16 @@ from ssljax.run_commands import add_cluster_options, add_run_commands
 VARIANTS = {"policy": NAMED_POLICIES}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    make_observers: Callable[[Config], tuple[Any, ...]] = lambda config: (),
+) -> int:
     """Run one command.
 
     Args:
       arguments: Without the program's name; the process's own by default.
+      make_observers: `ssljax.observers.Observer`s for a run of `train`, from its configuration.
 
     Returns:
       Exit code: 0; 2 for anything the user gave that cannot be used; 1 for a run that diverged;
@@ -31,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        return _run(given, make_observers)
     except UsageError as error:
         print(f"ssljax: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(given: list[str]) -> int:
+def _run(given: list[str], make_observers: Callable[[Config], tuple[Any, ...]]) -> int:
     parser = OneLineParser(
         prog="python -m ssljax",
         description="Train encoders with projection heads, and measure them.",
@@ -71,6 +76,8 @@ def _run(given: list[str]) -> int:
         return _show(values)
     from ssljax.command_actions import ACTIONS  # noqa: PLC0415
 
+    if values.action == "train":
+        values.make_observers = make_observers
     return ACTIONS[values.action](values)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssljax.build import evaluated_state
 from ssljax.config import Config
 from ssljax.datasets import Dataset
 from ssljax.evaluation import Accuracies, neighbor_accuracies, on_one_device
@@ -81,7 +82,7 @@ def make_monitor(
         neighbors = _make_neighbors(config, workdir, network, (train, test), step)
 
     def measure(now: int, state: TrainState) -> str:
-        texts = []
+        state, texts = evaluated_state(config, state), []
         if _falls_on(now, moments.every):
             write_layer_moments(
                 config,

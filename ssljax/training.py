@@ -127,6 +127,8 @@ def make_training(
 
     network = network_on(None)
     _check_labels(config, dataset, network)
+    for observer in observers:
+        named_layers(network, observer.layers)
     observers = (*observers, *_online_probes(config, dataset, network))
     optimizer = build_optimizer(config)
     average_decay = build_average_decay(config)

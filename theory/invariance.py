@@ -125,10 +125,32 @@ def invariance_defect(
       0.25
     """
     require_float64(covariance=covariance, cross_covariance=cross_covariance, mean=mean)
-    covariance = jnp.asarray(covariance)
-    total = jnp.trace(covariance)
-    within = total - jnp.trace(cross_covariance)
-    return within / (total if mean is None else total - jnp.vdot(mean, mean))
+    offset = 0.0 if mean is None else jnp.vdot(mean, mean)
+    return trace_invariance_defect(jnp.trace(covariance), jnp.trace(cross_covariance), offset)
+
+
+def trace_invariance_defect(square: Scalar, product: Scalar, offset: float | Scalar = 0) -> Scalar:
+    """Invariance defect from numbers that a training step averages, in their own precision.
+
+    Args:
+      square: E‖x‖², the trace of the covariance.
+      product: E x·x⁺ of positive pairs, the trace of the cross-covariance.
+      offset: ‖E x‖²; 0 for a centered representation.
+
+    Returns:
+      (square − product) / (square − offset), shape ().
+
+    Accuracy:
+      Exact to rounding, which counts where the offset is most of the square: center first then.
+
+    Source:
+      Derived, see `invariance_defect`.
+
+    Example:
+      >>> round(float(trace_invariance_defect(jnp.float32(4.0), jnp.float32(3.0))), 6)
+      0.25
+    """
+    return (square - product) / (square - offset)
 
 
 def view_invariance_defect(views: Views) -> Scalar:
