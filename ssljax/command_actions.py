@@ -28,6 +28,7 @@ from ssljax.presets import preset
 from ssljax.progress import counted, loading_progress
 from ssljax.run_actions import RUN_ACTIONS, as_one_of_many, with_exit_code
 from ssljax.run_commands import taken_cluster
+from ssljax.run_data import measured_images
 from ssljax.train import Run, RunResult, fit, load_run
 from ssljax.transfer import dataset_like
 
@@ -168,7 +169,7 @@ def spectra(values: argparse.Namespace) -> int:
     run = _loaded(values)
     config = run.config
     with loading_progress(config.data) as report:
-        dataset = load_dataset(config.data, config.split, config.data_dir or None, progress=report)
+        dataset = measured_images(config, config.split, report)
     dataset = blended_dataset(dataset, config.digit_strength)
     dataset = dataclasses.replace(
         dataset,

@@ -51,9 +51,23 @@ class PolicyChoice:
 class Config:
     """One training run."""
 
-    data: str = setting("digits", "digits, cifar10, cifar100, mnist or arrays:FILE.npz")
+    data: str = setting(
+        "digits",
+        "digits, cifar10, cifar100, cifar100_coarse, mnist, stl10, imagenet2012, mnist_on_cifar,"
+        " two_shortcuts, folder:PATH, waterbirds:PATH, urbancars:PATH or arrays:FILE.npz",
+    )
     data_dir: str = setting("", "TFDS directory; empty: $TFDS_DATA_DIR or TFDS's own default")
     split: str = setting("train", "split trained on")
+    image_side: int = setting(224, "height and width that photographs are decoded to")
+    on_damaged: Literal["refuse", "skip"] = setting(
+        "refuse", "images that cannot be decoded: refused, or left out and named"
+    )
+    stream: Literal["auto", "always", "never"] = setting(
+        "auto", "read images while training; auto: sets larger than resident-gib"
+    )
+    resident_gib: float = setting(4.0, "largest set kept in memory and on the devices, in GiB")
+    reader_threads: int = setting(16, "streaming: decoding threads, in each process that reads")
+    reader_processes: int = setting(0, "streaming: worker processes; 0: threads only")
     policy: Policy = DIGITS_POLICY
     strength: float = setting(1.0, "factor on every augmentation range")
     views: int = setting(
@@ -109,6 +123,8 @@ class Config:
         require_choices("", self)
         require(bool(self.data), "data", self.data, "a data set")
         require_nonnegative("", self, "strength", "input_scale", "steps_per_call", "devices")
+        require_nonnegative("", self, "reader_processes")
+        require_positive("", self, "image_side", "resident_gib", "reader_threads")
         require_positive("", self, "num_steps", "log_every", "accumulate")
         require_positive("", self, "checkpoint_every", "keep_checkpoints")
         require(self.batch_size >= 2, "batch-size", self.batch_size, "at least 2")

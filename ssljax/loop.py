@@ -15,6 +15,8 @@ from ssljax.checkpoint import CHECKPOINTS, Checkpoints, saved_steps
 from ssljax.config import Config
 from ssljax.devices import local_copy
 from ssljax.distributed import is_first, stop_is_due
+from ssljax.feed import INPUT_FILE
+from ssljax.files import write_json
 from ssljax.manifest import saved_history
 from ssljax.metrics import MetricsReport, MetricsWriter, NonFiniteMetrics
 from ssljax.monitor import Monitor
@@ -60,6 +62,7 @@ def trained(
         the last finite metrics and the checkpoint to go back to.
       StopRequested: SIGTERM arrived; the state was saved.
       SaveFailed: A checkpoint could not be written.
+      UsageError: A streamed image is damaged and not to be skipped.
     """
     strength = training.place(np.asarray(config.strength, training.dtype))
     start = step
@@ -88,13 +91,17 @@ def trained(
             best_metric=config.best_metric,
             finished=watchdog.finished,
         )
+        feed = stack.enter_context(training.open_feed(state, step, bar.notice))
+        if is_first():
+            stack.callback(lambda: write_json(workdir / INPUT_FILE, feed.summary()))
+        bar.remark = feed.remark
         if monitor is not None and step == 0 and monitor.is_due(0):
             _measured(config, monitor, training, state, 0, bar)
         stride = 0 if monitor is None else monitor.stride
         length = math.gcd(training.steps_per_call, stride)
         lengths = call_lengths(config.num_steps - start, length)
         for call, length in enumerate(lengths):
-            state, metrics = training.advance(state, strength, length)
+            state, metrics = feed.advance(state, strength, length)
             report.add(step, metrics)
             last_save, step = step // config.checkpoint_every, step + length
             is_last = step == config.num_steps

@@ -9,7 +9,7 @@ import numpy as np
 from ssljax.arrays import Float
 from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
-from ssljax.datasets import Dataset, load_dataset
+from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
 from ssljax.evaluation import (
     EVALUATION_FILE,
@@ -24,6 +24,7 @@ from ssljax.moments import layer_moments
 from ssljax.named_layers import named_layers
 from ssljax.network import Network
 from ssljax.progress import counted, loading_progress, notice
+from ssljax.run_data import measured_images
 from ssljax.state import TrainState
 
 MOMENTS = "moments"
@@ -150,16 +151,15 @@ def load_pair(
       report: Called while images are read.
       train: The training images, where they are there already.
     """
-    data_dir = config.data_dir or None
     try:
-        test = load_dataset(config.data, "test", data_dir, progress=report)
+        test = measured_images(config, "test", report)
     except UsageError as error:
-        if not config.data.startswith("arrays:"):
+        if not config.data.startswith(("arrays:", "folder:")):
             raise
         notice(f"no evaluation: {error}")
         return None
     if train is None:
-        train = load_dataset(config.data, "train", data_dir, progress=report)
+        train = measured_images(config, "train", report)
     strength = config.digit_strength
     return blended_dataset(train, strength), blended_dataset(test, strength)
 

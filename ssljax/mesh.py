@@ -10,6 +10,7 @@ Where the mesh has an axis of the model, the last dimension of the head's matric
 it. Every process of many runs the same program on its part of each array.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ssljax.arrays import PyTree
 from ssljax.devices import BATCH_AXIS, MODEL_AXIS, make_mesh, placed
+from ssljax.distributed import wait_for_all
 from ssljax.errors import UsageError
 
 __all__ = [
@@ -134,6 +136,42 @@ class Parallel(NamedTuple):
         )
         return first(state)
 
+    @property
+    def batch_sharding(self) -> NamedSharding:
+        """A batch divided over all devices; under pmap along a leading axis of devices."""
+        return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names))
+
+    def local_rows(self, batch_size: int) -> tuple[int, int]:
+        """First and last row (exclusive) of each batch that lie on this process's devices.
+
+        Raises:
+          UsageError: They are not consecutive, so that this process would read what others do.
+        """
+        parts = self.batch_sharding.addressable_devices_indices_map((batch_size,)).values()
+        spans = sorted({index[0].indices(batch_size)[:2] for index in parts if index is not None})
+        if any(first[1] != second[0] for first, second in itertools.pairwise(spans)):
+            raise UsageError(
+                "the devices of a process hold rows of the batch that are not consecutive: give"
+                " another --mesh, or --stream never"
+            )
+        return spans[0][0], spans[-1][1]
+
+    def place_batch(self, batch: PyTree) -> PyTree:
+        """This process's rows of a batch as arrays divided over all devices; does not wait."""
+        if self.mode == "pmap":
+            batch = jax.tree.map(
+                lambda rows: rows.reshape(self.mesh.size, -1, *rows.shape[1:]), batch
+            )
+        return jax.tree.map(
+            lambda rows: jax.make_array_from_process_local_data(self.batch_sharding, rows), batch
+        )
+
+    def host_key(self, key: Any) -> Any:
+        """A state's key, once, on this process's first device."""
+        data = np.asarray(jax.random.key_data(key).addressable_data(0))
+        implementation = jax.random.key_impl(key)
+        return jax.random.wrap_key_data(data.reshape(-1, data.shape[-1])[0], impl=implementation)
+
     def place_constant(self, array: Any) -> Any:
         """Arrays that every device reads whole, such as the data set or the strength."""
         return placed(array, self.replicated)
@@ -196,7 +234,9 @@ def repeated(step: Step, num_steps: int) -> Step:
     return many
 
 
-def compiled(step: Step, parallel: Parallel, state_shardings: PyTree = None) -> Step:
+def compiled(
+    step: Step, parallel: Parallel, state_shardings: PyTree = None, *, divided: bool = False
+) -> Step:
     """The step compiled for the mesh; the state passed in is given up (donated).
 
     Args:
@@ -204,6 +244,7 @@ def compiled(step: Step, parallel: Parallel, state_shardings: PyTree = None) -> 
       parallel: Mesh and mode. The state comes from `Parallel.place_state`, data and strength
         from `Parallel.place_constant`.
       state_shardings: From `Parallel.state_shardings`; whole on every device by default.
+      divided: Data are one batch, divided over the devices by `Parallel.place_batch`.
 
     Returns:
       The same function; it traces once and copies nothing from the host.
@@ -211,12 +252,26 @@ def compiled(step: Step, parallel: Parallel, state_shardings: PyTree = None) -> 
     if parallel.mode == "jit":
         # Metrics are whole everywhere, so that every process can read them.
         where = (state_shardings or parallel.replicated, parallel.replicated)
-        return jax.jit(step, donate_argnums=0, out_shardings=where)
+        jitted = jax.jit(step, donate_argnums=0, out_shardings=where)
+        return _compiled_by_all(jitted) if jax.process_count() > 1 else jitted
     return jax.pmap(
         step,
         axis_name=BATCH_AXIS,
-        in_axes=(0, None, None),
+        in_axes=(0, 0 if divided else None, None),
         out_axes=(0, None),
         devices=list(parallel.mesh.devices.flat),
         donate_argnums=0,
     )
+
+
+def _compiled_by_all(jitted: Any) -> Step:
+    """The function, first run when every process has compiled it: some take longer than others."""
+    programs: list[Any] = []
+
+    def call(*arguments: Any) -> Any:
+        if not programs:
+            programs.append(jitted.lower(*arguments).compile())
+            wait_for_all("compiled")
+        return programs[0](*arguments)
+
+    return call

@@ -27,6 +27,7 @@ class TrainingProgress:
         self._enabled = enabled
         self._bar: Any = None
         self._task: Any = None
+        self.remark: Callable[[], str] = lambda: ""
         if enabled and sys.stderr.isatty():
             self._bar, self._task = _bar(num_steps, step, "training")
 
@@ -52,6 +53,7 @@ class TrainingProgress:
         text = "" if loss is None else f"loss {loss:.4f}"
         if rate > 0:
             text += f", {rate:.1f} steps/s, {_short(rate * self._batch_size)} images/s"
+            text += self.remark()
         if self._bar is not None:
             self._bar.update(self._task, completed=step, text=text)
         else:

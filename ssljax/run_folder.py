@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ssljax.config import Config
-from ssljax.datasets import Dataset
+from ssljax.datasets import Dataset, ImageSource
 from ssljax.errors import UsageError
 from ssljax.files import read_json, write_json
 from ssljax.overrides import config_dict, config_from_dict, differences
@@ -26,6 +26,9 @@ _FREE = (
     "devices",
     "mesh",
     "parallel",
+    "on_damaged",
+    "reader_threads",
+    "reader_processes",
 )
 _FREE_SECTIONS = ("moments.", "evaluation.")
 
@@ -39,7 +42,8 @@ class RunDescription:
       pixel_scale: Factor from stored pixels to floating point.
       num_images: Images trained on.
       num_classes: Classes of the data set.
-      data_checksum: CRC-32 of the images trained on; a resumed run must see the same.
+      data_checksum: CRC-32 of the images trained on, or of a sample and the names of the files;
+        a resumed run must see the same.
       layers: Names of the network's layers.
       num_parameters: Trained numbers.
     """
@@ -53,14 +57,20 @@ class RunDescription:
     num_parameters: int
 
 
-def describe(dataset: Dataset, layers: tuple[str, ...], num_parameters: int) -> RunDescription:
-    """The description of a run on a data set."""
+def describe(
+    dataset: Dataset,
+    layers: tuple[str, ...],
+    num_parameters: int,
+    source: ImageSource | None = None,
+) -> RunDescription:
+    """The description of a run on a data set, or on the source that a sample is of."""
+    images = np.ascontiguousarray(dataset.images).data
     return RunDescription(
         image_shape=dataset.image_shape,
         pixel_scale=dataset.pixel_scale,
-        num_images=len(dataset.images),
+        num_images=len(dataset if source is None else source),
         num_classes=dataset.num_classes,
-        data_checksum=zlib.crc32(np.ascontiguousarray(dataset.images).data),
+        data_checksum=zlib.crc32(images, 0 if source is None else source.fingerprint),
         layers=layers,
         num_parameters=num_parameters,
     )

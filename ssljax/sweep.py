@@ -13,11 +13,11 @@ import jax
 import numpy as np
 
 from ssljax.config import Config
-from ssljax.datasets import Dataset, load_dataset
 from ssljax.errors import UsageError
 from ssljax.files import read_json, write_json, write_text
 from ssljax.progress import loading_progress, notice
 from ssljax.report import figure, page, table
+from ssljax.run_data import training_data
 from ssljax.runs import RunSummary, summarized
 from ssljax.svg import Curve, svg_curves
 from ssljax.sweep_plan import Cell, described_config
@@ -104,7 +104,12 @@ def _goes_together(config: Config) -> bool:
 
 def _train_together(group: Sequence[Cell], workdir: Path) -> None:
     config = group[0].config
-    dataset = _dataset(config)
+    with loading_progress(config.data) as report:
+        dataset, source = training_data(config, report)
+    if source is not None:  # read while training: one after the other
+        for cell in group:
+            fit(cell.config, workdir / cell.name)
+        return
     normalization = input_normalization(config, dataset)
     training = make_training(config, dataset, normalization=normalization)
     seeds = np.array([cell.config.seed for cell in group])
@@ -120,11 +125,6 @@ def _train_together(group: Sequence[Cell], workdir: Path) -> None:
             {name: value[index] for name, value in metrics.items()},
             dataset,
         )
-
-
-def _dataset(config: Config) -> Dataset:
-    with loading_progress(config.data) as report:
-        return load_dataset(config.data, config.split, config.data_dir or None, progress=report)
 
 
 def write_results(cells: Sequence[Cell], workdir: Path, title: str) -> list[list[str]]:

@@ -18,7 +18,7 @@ from ssljax.checkpoint import (
 )
 from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
-from ssljax.datasets import Dataset, load_dataset
+from ssljax.datasets import Dataset
 from ssljax.devices import local_copy
 from ssljax.distributed import agreed, ended_where_a_peer_is_lost, is_first
 from ssljax.errors import UsageError
@@ -33,6 +33,7 @@ from ssljax.observers import Observer
 from ssljax.progress import loading_progress, notice
 from ssljax.record import ENVIRONMENT_FILE, environment
 from ssljax.report import write_report
+from ssljax.run_data import training_data
 from ssljax.run_folder import (
     RunDescription,
     check_same_run,
@@ -43,6 +44,7 @@ from ssljax.run_folder import (
     write_run,
 )
 from ssljax.shared_folder import claimed_together
+from ssljax.sources import source_of
 from ssljax.state import TrainState, make_state
 from ssljax.training import Training, is_normalized, make_training
 
@@ -139,13 +141,14 @@ def fit(
         )
     if dataset is None:
         with loading_progress(config.data, enabled=progress) as report:
-            dataset = load_dataset(
-                config.data, config.split, config.data_dir or None, progress=report
-            )
+            dataset, source = training_data(config, report)
+    else:
+        source = source_of(dataset) if config.stream == "always" else None
     resuming = agreed(lambda: bool(saved_steps(workdir)))
     training = make_training(
         config,
         dataset,
+        source=source,
         observers=observers,
         # A resumed run finds it among its statistics.
         normalization=no_normalization(dataset.image_shape) if resuming else None,
@@ -155,7 +158,7 @@ def fit(
         check_layers(training.network, config.moments.layers)
     abstract_state = jax.eval_shape(training.make_state, 0)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(abstract_state.params))
-    description = describe(dataset, training.network.layers, num_parameters)
+    description = describe(dataset, training.network.layers, num_parameters, source)
     agreed(lambda: check_same_run(workdir, config, description))
     with claimed_together(workdir):
         wanted = abstract(abstract_state, training.parallel.state_shardings(abstract_state))

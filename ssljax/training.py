@@ -17,12 +17,14 @@ from ssljax.build import (
     build_schedule,
     build_views,
     float_type,
+    has_slow_loops,
     steps_per_call,
 )
 from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
-from ssljax.datasets import Dataset
+from ssljax.datasets import Dataset, ImageSource
 from ssljax.errors import UsageError
+from ssljax.feed import OpenFeed, Readers, resident_feed, streamed_feed
 from ssljax.initial_weights import read_head_weights, started_network
 from ssljax.input_normalization import (
     InputNormalization,
@@ -53,8 +55,8 @@ class Training(NamedTuple):
         leading axis of runs, metrics are ``(runs, num_steps)``.
       advance: ``advance(state, strength, num_steps) -> (state, metrics)`` in one compiled call;
         ``strength`` comes from `place`. `run` is made of it.
-      update: ``update(state, images, labels, identity, strength) -> (state, metrics)``, pure and
-        not compiled: the step on a batch that is given (one device's part of it under pmap).
+      open_feed: ``open_feed(state, step)``: a context that gives a feed from that step on, the
+        same for resident data and for streamed ones (`ssljax.feed`).
       single_state: The state without the axis of devices that pmap adds.
       place_state: Its inverse: a state read from disk, onto the devices (a copy).
       place: A constant on every device.
@@ -71,7 +73,7 @@ class Training(NamedTuple):
     run: Callable[[TrainState, float, int], tuple[TrainState, dict[str, Array]]]
     sweep: Callable[..., tuple[TrainState, dict[str, Array]]]
     advance: Callable[[TrainState, Array, int], tuple[TrainState, dict[str, Array]]]
-    update: Update
+    open_feed: OpenFeed
     single_state: Callable[[TrainState], TrainState]
     place_state: Callable[[TrainState], TrainState]
     place: Callable[[Any], Array]
@@ -85,6 +87,7 @@ def make_training(
     config: Config,
     dataset: Dataset,
     *,
+    source: ImageSource | None = None,
     observers: tuple[Observer, ...] = (),
     normalization: InputNormalization | None = None,
 ) -> Training:
@@ -93,7 +96,9 @@ def make_training(
     Args:
       config: What to train. Its seed and strength are defaults of the command line only: here
         both are arguments of the functions returned.
-      dataset: Images to train on; they stay on the devices as uint8.
+      dataset: Images to train on; they stay on the devices as uint8. With a source: a sample of
+        its images, which the normalization is measured from.
+      source: Images to train on that are streamed.
       observers: Compiled into the step; the configuration's online probes join them.
       normalization: Mean image and factor, measured from the data by default.
 
@@ -107,10 +112,11 @@ def make_training(
     parallel = make_parallel(
         make_mesh(config.devices, config.mesh), config.parallel, config.batch_size
     )
-    if config.batch_size > len(dataset.images):
+    num_images = len(dataset if source is None else source)
+    if config.batch_size > num_images:
         raise UsageError(
-            f"batch-size {config.batch_size} exceeds the {len(dataset.images)} images of"
-            f" {dataset.name}: use at most {len(dataset.images)}"
+            f"batch-size {config.batch_size} exceeds the {num_images} images of"
+            f" {dataset.name}: use at most {num_images}"
         )
     dtype = float_type(config)
     image_shape = dataset.image_shape
@@ -140,18 +146,20 @@ def make_training(
         dataset.pixel_scale,
         average_decay=average_decay,
         accumulate=config.accumulate,
+        unroll=has_slow_loops(config),
         observers=observers,
         placement=parallel.placement,
         dtype=dtype,
     )
+    call_length = steps_per_call(config) if source is None else 1
     draw = make_draw(config.batch_size, config.sampling, placement=parallel.placement)
-    step = make_step(draw, update)
-    data = ResidentData(
-        images=parallel.place_constant(dataset.images),
-        labels=parallel.place_constant(dataset.labels.astype(np.int32)),
-    )
+    step, data = make_step(draw, update), None
+    if source is None:
+        data = ResidentData(
+            images=parallel.place_constant(dataset.images),
+            labels=parallel.place_constant(dataset.labels.astype(np.int32)),
+        )
     calls: dict[int, Any] = {}
-    call_length = steps_per_call(config)
 
     def init(seed: int) -> TrainState:
         return parallel.make_placed(make, seed)
@@ -160,6 +168,7 @@ def make_training(
         return make_state(network, optimizer, seed, observers, averaged=average_decay is not None)
 
     def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
+        _check_resident(data, dataset)
         if num_steps not in calls:
             shardings = parallel.state_shardings(state)
             calls[num_steps] = compiled(repeated(step, num_steps), parallel, shardings)
@@ -173,11 +182,16 @@ def make_training(
             pieces.append(metrics)
         return state, {name: jnp.concatenate([m[name] for m in pieces]) for name in pieces[0]}
 
+    if source is None:
+        open_feed = resident_feed(advance, config.batch_size)
+    else:
+        open_feed = _streamed(config, source, update, parallel)
     sweeps: dict[int, Any] = {}
 
     def sweep(
         seeds: Int[np.ndarray, " runs"], strengths: Float[np.ndarray, " runs"], num_steps: int
     ) -> Any:
+        _check_resident(data, dataset)
         if parallel.mode == "pmap":
             raise UsageError("a sweep maps over runs, with pmap it cannot: use --parallel jit")
         if num_steps not in sweeps:
@@ -199,7 +213,7 @@ def make_training(
         run=run,
         sweep=sweep,
         advance=advance,
-        update=update,
+        open_feed=open_feed,
         single_state=parallel.single_state,
         place_state=parallel.place_state,
         place=parallel.place_constant,
@@ -207,6 +221,30 @@ def make_training(
         steps_per_call=call_length,
         dtype=dtype,
         parallel=parallel,
+    )
+
+
+def _check_resident(data: Any, dataset: Dataset) -> None:
+    if data is None:
+        raise UsageError(
+            f"{dataset.name} is streamed, so only a run folder can be trained on it: use `ssljax"
+            " train`, or --stream never"
+        )
+
+
+def _streamed(config: Config, source: ImageSource, update: Update, parallel: Parallel) -> OpenFeed:
+    if config.sampling != "epoch":
+        raise UsageError(
+            f"sampling {config.sampling!r} needs the data in memory, {source.name} is streamed:"
+            " give --sampling epoch or --stream never"
+        )
+    return streamed_feed(
+        source,
+        update,
+        parallel,
+        batch_size=config.batch_size,
+        num_steps=config.num_steps,
+        readers=Readers(config.reader_threads, config.reader_processes, config.on_damaged),
     )
 
 

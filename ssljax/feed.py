@@ -1,0 +1,185 @@
+"""Where the steps of a run get their batches: data on the device, or a stream from the host.
+
+The training loop sees one thing, a feed that advances the state.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from ssljax.arrays import Array
+from ssljax.mesh import Parallel, compiled
+from ssljax.sources import ImageSource, OnDamaged
+from ssljax.state import TrainState
+from ssljax.step import Metrics, Update
+from ssljax.streaming import Stream, ahead_on_device
+
+INPUT_FILE = "input.json"
+
+
+class Feed(Protocol):
+    """Advances a run from the step it was opened at; the state passed in is given up."""
+
+    def advance(
+        self, state: TrainState, strength: Array, num_steps: int
+    ) -> tuple[TrainState, Metrics]:
+        """Take some steps; metrics have a leading axis of steps."""
+        ...
+
+    def remark(self) -> str:
+        """What the progress line says about the input; may be empty."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Throughput and damage so far, as in ``input.json``."""
+        ...
+
+
+OpenFeed = Callable[..., contextlib.AbstractContextManager[Feed]]
+"""``open_feed(state, step, notice)``: a feed from that step on, closed at the end; ``notice`` is
+told about damaged records."""
+
+
+class _Resident:
+    """Batches are drawn on the device, inside the compiled call."""
+
+    def __init__(self, advance: Callable[..., Any], batch_size: int):
+        self._advance = advance
+        self._batch_size = batch_size
+        self._images, self._since = 0, None
+
+    def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
+        state, metrics = self._advance(state, strength, num_steps)
+        if self._since is None:
+            self._since = time.monotonic()  # the first call compiled
+        else:
+            self._images += num_steps * self._batch_size
+        return state, metrics
+
+    def remark(self) -> str:
+        return ""
+
+    def summary(self) -> dict[str, Any]:
+        seconds = 0.0 if self._since is None else time.monotonic() - self._since
+        return {
+            "kind": "resident",
+            "images_per_second": self._images / seconds if self._images else None,
+        }
+
+
+def resident_feed(advance: Callable[..., Any], batch_size: int) -> OpenFeed:
+    """A feed of data that stay on the device.
+
+    Args:
+      advance: ``advance(state, strength, num_steps) -> (state, metrics)``, compiled.
+      batch_size: Images a step.
+    """
+
+    @contextlib.contextmanager
+    def open_feed(
+        state: TrainState, step: int, notice: Callable[[str], None] | None = None
+    ) -> Iterator[Feed]:
+        del state, step, notice
+        yield _Resident(advance, batch_size)
+
+    return open_feed
+
+
+class Readers(NamedTuple):
+    """How a stream is read.
+
+    Attributes:
+      threads: Decoding threads, in each worker process if there are any.
+      processes: Worker processes; 0 decodes in threads of the training process.
+      on_damaged: Whether a damaged image ends the run, or the next one takes its place.
+    """
+
+    threads: int = 16
+    processes: int = 0
+    on_damaged: OnDamaged = "refuse"
+
+
+class _Streamed:
+    """Each step takes the next batch of a stream, already on the device."""
+
+    def __init__(self, stream: Stream, step: Callable[..., Any], parallel: Parallel):
+        self._stream = stream
+        self._step = step
+        self._batches = ahead_on_device(iter(stream), parallel.place_batch)
+
+    def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
+        if num_steps != 1:
+            raise ValueError(f"a stream advances step by step, not {num_steps} at once")
+        return self._step(state, next(self._batches), strength)
+
+    def remark(self) -> str:
+        waited = self._stream.waited / max(self._stream.seconds, 1e-9)
+        return f", input waited for {100 * waited:.0f} % of the time"
+
+    def summary(self) -> dict[str, Any]:
+        stream = self._stream
+        seconds = stream.seconds
+        return {
+            "kind": "streamed",
+            "images_per_second": stream.images / seconds if seconds else None,
+            "waited_fraction": stream.waited / seconds if seconds else None,
+            "damaged": sorted(stream.damaged),
+        }
+
+
+def streamed_feed(
+    source: ImageSource,
+    update: Update,
+    parallel: Parallel,
+    *,
+    batch_size: int,
+    num_steps: int,
+    readers: Readers,
+) -> OpenFeed:
+    """A feed of data that are read while training.
+
+    The batch of a step is that of the same step on resident data, so a run is resumed from its
+    step alone.
+
+    Args:
+      source: Where the images are.
+      update: The step on a batch that is given.
+      parallel: How a batch is spread over the devices.
+      batch_size: Images a step, over all processes.
+      num_steps: Steps of the whole run.
+      readers: How the images are read.
+    """
+
+    def step(state: TrainState, batch: Any, strength: Array) -> Any:
+        images, labels, identity = batch
+        state, metrics = update(state, images, labels, identity, strength)
+        return state, {name: value[None] for name, value in metrics.items()}
+
+    programs: list[Any] = []
+
+    @contextlib.contextmanager
+    def open_feed(
+        state: TrainState, start: int, notice: Callable[[str], None] | None = None
+    ) -> Iterator[Feed]:
+        if not programs:
+            programs.append(compiled(step, parallel, parallel.state_shardings(state), divided=True))
+        # The keys of `ssljax.step.make_draw`; the key is the same on every device.
+        batch_key, _ = jax.random.split(parallel.host_key(state.key))
+        with Stream(
+            source,
+            batch_key,
+            batch_size,
+            num_steps,
+            start=start,
+            rows=parallel.local_rows(batch_size),
+            threads=readers.threads,
+            processes=readers.processes,
+            on_damaged=readers.on_damaged,
+            notice=notice,
+        ) as stream:
+            yield _Streamed(stream, programs[0], parallel)
+
+    return open_feed
