@@ -26,6 +26,7 @@ def accumulated_gradient(
     *,
     parts: int,
     layers: tuple[str, ...],
+    unroll: bool = False,
 ) -> tuple[Float[Array, ""], PyTree, Any, PyTree]:
     """Loss and gradient of a whole batch with one part of it in memory at a time.
 
@@ -44,6 +45,8 @@ def accumulated_gradient(
       batch: Arrays with the images on axis 0.
       parts: Number of parts; divides the batch.
       layers: Names of the outputs through which the gradient flows.
+      unroll: Write the parts out one after the other instead of looping over them, for compilers
+        whose convolutions are slow in loops.
 
     Returns:
       The loss, its gradient, what ``loss`` returned beside it, and the mean statistics.
@@ -66,7 +69,7 @@ def accumulated_gradient(
     def embed(_: None, part: Any) -> tuple[None, tuple[Outputs, PyTree]]:
         return None, forward(params, part)
 
-    _, (outputs, statistics) = jax.lax.scan(embed, None, split)
+    _, (outputs, statistics) = jax.lax.scan(embed, None, split, unroll=unroll)
     outputs = {name: _whole(value) for name, value in outputs.items()}
     statistics = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), statistics)
 
@@ -88,7 +91,7 @@ def accumulated_gradient(
 
     pulls = {name: _parts(value, parts) for name, value in pulls.items()}
     zero = jax.tree.map(jnp.zeros_like, params)
-    gradients, _ = jax.lax.scan(pull_back, zero, (split, pulls))
+    gradients, _ = jax.lax.scan(pull_back, zero, (split, pulls), unroll=unroll)
     return value, gradients, rest, statistics
 
 

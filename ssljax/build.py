@@ -37,6 +37,7 @@ __all__ = [
     "build_views",
     "evaluated_state",
     "float_type",
+    "has_slow_loops",
     "steps_per_call",
 ]
 
@@ -162,16 +163,21 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     return rules[settings.name]()
 
 
-def steps_per_call(config: Config) -> int:
-    """Steps compiled into one call.
+def has_slow_loops(config: Config) -> bool:
+    """Whether compiled loops around this network are to be avoided.
 
     XLA's CPU convolutions inside a loop are some thirty times slower than outside one (measured:
-    150 against 6 ms for two layers), so a convolutional network is called step by step there.
+    150 against 6 ms for two layers).
     """
+    return config.encoder.kind == "resnet" and jax.default_backend() == "cpu"
+
+
+def steps_per_call(config: Config) -> int:
+    """Steps compiled into one call; a network with slow loops is called step by step."""
     if config.steps_per_call:
         return min(config.steps_per_call, config.num_steps)
     if config.encoder.kind == "resnet":
-        return 1 if jax.default_backend() == "cpu" else min(10, config.num_steps)
+        return 1 if has_slow_loops(config) else min(10, config.num_steps)
     # A length that divides the run spares the compilation of single steps for the remainder.
     longest = min(100, config.num_steps)
     divisor = max(n for n in range(1, longest + 1) if config.num_steps % n == 0)

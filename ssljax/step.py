@@ -120,6 +120,7 @@ def make_update(
     *,
     average_decay: Callable[[Int[Array, ""]], Float[Array, ""]] | None = None,
     accumulate: int = 1,
+    unroll: bool = False,
     observers: tuple[Observer, ...] = (),
     placement: Placement = GLOBAL,
     dtype: Any = jnp.float32,
@@ -136,6 +137,7 @@ def make_update(
         the step, where the state carries one.
       accumulate: Parts of the batch in memory one after the other. The gradient is that of the
         whole batch for every objective; only batch normalization sees each part by itself.
+      unroll: Write those parts out instead of looping over them.
       observers: Looked at after the gradient, before the update.
       placement: How several devices share the batch.
       dtype: Floating-point type of the views.
@@ -188,6 +190,7 @@ def make_update(
                 batch,
                 parts=accumulate,
                 layers=judged_layers,
+                unroll=unroll,
             )
 
         def whole(params: PyTree):

@@ -201,7 +201,7 @@ def test_accumulation_with_batch_norm_is_the_batch_normalized_in_parts():
     network = build_network(config, SHAPE)
     state = jax.jit(lambda: make_state(network, sgd(constant(1.0)), 0))()
     order = np.arange(BATCH).reshape(-1, 2).T.reshape(-1)
-    parts = jax.jit(_update(config, accumulate=2))(state, *DATA, 1.0)
+    parts = jax.jit(_update(config, accumulate=2, unroll=True))(state, *DATA, 1.0)
     grouped = dataclasses.replace(
         config, encoder=dataclasses.replace(config.encoder, norm="batch_per_device")
     )

@@ -8,7 +8,7 @@ import pytest
 from ssljax.errors import UsageError
 from ssljax.large_batch import lamb, lars
 from ssljax.moving_average import byol_decay, moving_average
-from ssljax.optimizer import adamw, constant, sgd, warmup_cosine
+from ssljax.optimizer import adam, adamw, constant, sgd, sgdw, warmup_cosine
 
 STEPS = 6
 
@@ -81,6 +81,32 @@ def test_sgd_adds_the_decay_of_each_subtree_to_the_gradient_before_momentum(prob
     decay = {"encoder": 0.2, "head": lambda step: 0.05 * (step + 1)}
     optimizer = sgd(rate, 0.9, decay, nesterov=nesterov)
     assert_same(trajectory(optimizer, params, grads), twin(params, grads, decay_of, update))
+
+
+def test_sgdw_adds_the_decay_after_momentum(problem):
+    params, grads = problem
+
+    def update(weight, gradient, decay, memory, step):
+        memory["v"] = 0.9 * memory.get("v", 0) + gradient
+        return weight - 0.1 * (memory["v"] + decay * weight)
+
+    expected = twin(params, grads, lambda path, _: 0.3 * (path[-1] == "kernel"), update)
+    assert_same(trajectory(sgdw(constant(0.1), 0.9, 0.3), params, grads), expected)
+
+
+def test_adam_adds_the_decay_before_the_rescaling(problem):
+    params, grads = problem
+
+    def update(weight, gradient, decay, memory, step):
+        gradient = gradient + decay * weight
+        memory["m"] = 0.8 * memory.get("m", 0) + 0.2 * gradient
+        memory["v"] = 0.99 * memory.get("v", 0) + 0.01 * gradient**2
+        mean = memory["m"] / (1 - 0.8 ** (step + 1))
+        square = memory["v"] / (1 - 0.99 ** (step + 1))
+        return weight - 0.1 * mean / (np.sqrt(square) + 1e-8)
+
+    expected = twin(params, grads, lambda path, _: 0.3 * (path[-1] == "kernel"), update)
+    assert_same(trajectory(adam(constant(0.1), 0.3, b1=0.8, b2=0.99), params, grads), expected)
 
 
 def test_decay_of_norms_and_biases_is_off_by_default_and_on_when_asked(problem):
