@@ -1,9 +1,12 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from ssljax.commands import main
+from ssljax.errors import UsageError
 from ssljax.presets import PRESETS
 
 
@@ -66,7 +69,12 @@ def _refused(capsys, *arguments: str) -> str:
         ("probe /nowhere", "give the folder of a run"),
         ("spectra /nowhere", "give the folder of a run"),
         ("export /nowhere --out weights.npz", "give the folder of a run"),
-        ("export /nowhere --out weights.txt", "must end in .npz"),
+        ("export /nowhere --out weights.txt", "must end in .npz or .safetensors"),
+        ("probe /nowhere --path 1e-2,strong", "wanted a number, got 'strong'"),
+        ("probe /nowhere --probe adam", "invalid choice: 'adam'"),
+        ("train digits_smoke --moments.every 10 --moments.views 0", "at least 2 where"),
+        ("train digits_smoke --evaluation.path 0.1 --evaluation.probe sgd", "lbfgs where"),
+        ("train digits_smoke --online-probe.layers head9", "no layer 'head9'"),
         ("moments digits --out /nowhere/m.npz", "a folder that does not exist"),
         ("moments digits --out m.npz --strength -1", "strength is -1.0"),
         ("moments digits --out m.npz --images 99999", "99999 images were asked for"),
@@ -135,12 +143,78 @@ def test_probe_prints_accuracies_of_the_layers_asked_for(folder, capsys):
     assert "no layer 'head5'" in _refused(capsys, "probe", str(folder / "run"), "--layers", "head5")
 
 
+def test_probe_takes_every_way_to_probe_and_says_how_it_was_done(folder, capsys):
+    run = str(folder / "run")
+    options = "--layers embedding --probe sgd --no-standardize --few-shot 2 --few-shot-draws 2"
+    out = folder / "transfer.json"
+    data = f"arrays:{folder / 'larger.npz'}"
+    with np.load(folder / "images.npz") as file:
+        larger = {name: np.repeat(np.repeat(v, 2, 1), 2, 2) if v.ndim == 4 else v
+                  for name, v in file.items()}  # fmt: skip
+    np.savez(folder / "larger.npz", **larger)
+    assert main(["probe", run, *options.split(), "--on", data, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == [
+        "LAYER",
+        "PROBE",
+        "K-NN",
+        "FEW-SHOT-2",
+    ]
+    written = json.loads(out.read_text())
+    assert written["protocol"]["probe"] == "sgd"
+    assert written["protocol"]["standardized"] is False
+    assert written["protocol"]["data"] == data
+    assert 0 <= written["embedding"]["few_shot_2_accuracy"] <= 1
+    line = _refused(capsys, "probe", run, "--few-shot", "1000")
+    assert "1000 shots, but the smallest class has 16" in line
+    assert "unknown data set 'nothing'" in _refused(capsys, "probe", run, "--on", "nothing")
+    assert "does not exist" in _refused(capsys, "probe", run, "--out", "/nowhere/x.json")
+
+
+def test_a_run_is_an_encoder_in_three_lines(folder):
+    import ssljax
+
+    model = ssljax.load(folder / "run")
+    with np.load(folder / "images.npz") as file:
+        images = file["images"]
+    outputs = model.layers(images, ("input", "head1", "embedding"))
+    run = model.run
+    weight = np.asarray(run.state.params["head"]["layer1"]["kernel"], float)
+    own = {name: np.asarray(value, float) for name, value in run.state.statistics["input"].items()}
+    pixels = (images / 255.0 - own["mean"]) * own["scale"]
+    np.testing.assert_allclose(outputs["input"], pixels.reshape(48, -1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        outputs["head1"], pixels.reshape(48, -1) @ weight, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(
+        model.encoder(images), outputs["input"]
+    )  # nothing before the head
+    for wrong in (images / 255.0, images[:, :2], images[0]):
+        with pytest.raises(UsageError, match=r"wanted uint8 \(n, 4, 4, 1\)"):
+            model.encoder(wrong)
+    with pytest.raises(UsageError, match="no layer 'stage9'"):
+        model.layers(images, ("stage9",))
+
+
+def test_importing_the_package_brings_nothing_with_it():
+    code = "import sys, ssljax; print('jax' in sys.modules, 'numpy' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["False", "False"]
+
+
+def test_an_encoder_without_arrays_cannot_be_exported_for_torch(folder, capsys):
+    out = str(folder / "encoder.safetensors")
+    assert "no arrays of its own" in _refused(capsys, "export", str(folder / "run"), "--out", out)
+
+
 def test_spectra_writes_moments_and_head_weights(folder, capsys):
     run = folder / "run"
     assert main(["spectra", str(run), "--layers", "input,head1", "--views", "3"]) == 0
     paths = capsys.readouterr().out.splitlines()
     assert paths == [
-        str(run / "moments" / f"{name}.npz") for name in ("input", "head1", "head_weights")
+        str(run / "moments" / f"{name}.npz")
+        for name in ("input", "head1", "head_weights", "head_grams")
     ]
     with np.load(paths[1]) as moments, np.load(paths[2]) as weights, np.load(paths[0]) as first:
         assert moments["covariance"].shape == (6, 6)
