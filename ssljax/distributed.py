@@ -23,6 +23,7 @@ EVALUATION_SECONDS = 24 * 3600
 EXIT_LOST = 75
 """Temporary failure, in the numbering of sysexits.h."""
 _PARTING_SECONDS = 10.0
+_START_SECONDS = 900
 
 
 class Cluster(NamedTuple):
@@ -152,9 +153,26 @@ def agreed(decide: Callable[[], Any]) -> Any:
     return answer["value"]
 
 
+def wait_for_all(what: str) -> None:
+    """Wait until every process is here.
+
+    Collectives give up on a peer that comes half a minute late, and compiling or reading data can
+    take some processes longer than others; this waits as long as reasonable start-up takes.
+
+    Args:
+      what: Names the place; shown where a process never comes.
+    """
+    if jax.process_count() > 1:
+        from orbax.checkpoint import multihost  # noqa: PLC0415 (its barrier has a time limit)
+
+        wait = multihost.get_barrier_sync_fn(processes=set(range(jax.process_count())))
+        wait(key=f"ssljax {what}", timeout_ms=1000 * _START_SECONDS)
+
+
 def _told(message: bytes) -> bytes:
     from jax.experimental import multihost_utils  # noqa: PLC0415 (starts the devices)
 
+    wait_for_all("agreement")
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
     padded = np.zeros(size, np.uint8)
     if is_first():
@@ -168,6 +186,7 @@ def all_agree(holds: bool) -> bool:
         return holds
     from jax.experimental import multihost_utils  # noqa: PLC0415
 
+    wait_for_all("vote")
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
 
 

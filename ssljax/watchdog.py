@@ -9,6 +9,9 @@ from collections.abc import Callable
 EXIT_STUCK = 75
 """Temporary failure, in the numbering of sysexits.h: the same command resumes the run."""
 
+FIRST_SECONDS = 900.0
+"""What the first step may take at least: it compiles, and hosts wait for each other."""
+
 
 class Watchdog:
     """Ends the process where no step has finished for a while.
@@ -26,11 +29,13 @@ class Watchdog:
         end: Callable[[int], None] = os._exit,
         clock: Callable[[], float] = time.monotonic,
     ):
+        """Watch from `__enter__` on; ``end`` and ``clock`` are given by tests."""
         self._seconds = seconds
         self._end = end
         self._clock = clock
         self._last = clock()
         self._what = "the first step, which compiles,"
+        self._limit = float(max(seconds, FIRST_SECONDS))
         self._is_warned = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -50,23 +55,23 @@ class Watchdog:
         """Everything up to this step is done: its numbers are on the host."""
         self._last = self._clock()
         self._what = f"what follows step {step}"
+        self._limit = self._seconds
         self._is_warned = False
 
     def check(self) -> None:
         """Warn or end, if it is time; called by the thread a few times in each period."""
         silent = self._clock() - self._last
-        if silent >= self._seconds:
+        if silent >= self._limit:
             _say(
                 f"ssljax: {self._what} has been running for {silent:.0f} s: a host is lost or"
                 " stuck; ended, what was saved is intact and the same command resumes"
                 " (--watchdog-seconds 0 waits for ever)"
             )
             self._end(EXIT_STUCK)
-        elif silent >= self._seconds / 2 and not self._is_warned:
+        elif silent >= self._limit / 2 and not self._is_warned:
             self._is_warned = True
             _say(
-                f"{self._what} has been running for {silent:.0f} s; ending after"
-                f" {self._seconds:g} s"
+                f"{self._what} has been running for {silent:.0f} s; ending after {self._limit:g} s"
             )
 
     def _watch(self) -> None:

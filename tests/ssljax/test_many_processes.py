@@ -276,7 +276,7 @@ def test_sigterm_stops_both_at_one_step_and_the_command_resumes(whole, tmp_path)
 def test_a_process_that_stands_still_is_ended_by_the_watchdog_of_the_other(tmp_path):
     workdir = tmp_path / "run"
     process = subprocess.Popen(
-        _launch(workdir, "--watchdog-seconds=8", "--num-steps=100000"),
+        _launch(workdir, "--watchdog-seconds=15", "--num-steps=100000"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -294,7 +294,7 @@ def test_a_process_that_stands_still_is_ended_by_the_watchdog_of_the_other(tmp_p
 def test_a_slow_process_is_waited_for(whole, tmp_path):
     workdir = tmp_path / "run"
     process = subprocess.Popen(
-        _launch(workdir, "--watchdog-seconds=30"),
+        _launch(workdir, "--watchdog-seconds=60"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

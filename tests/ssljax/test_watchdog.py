@@ -22,6 +22,7 @@ def _never(code: int) -> None:
 def test_silence_is_warned_of_halfway_and_ended_with_a_code_of_its_own(capsys):
     clock, codes = _Clock(), []
     watchdog = Watchdog(60.0, end=codes.append, clock=clock)
+    watchdog.finished(7)
     clock.now += 29
     watchdog.check()
     assert capsys.readouterr().err == ""
@@ -34,7 +35,19 @@ def test_silence_is_warned_of_halfway_and_ended_with_a_code_of_its_own(capsys):
     assert codes == [EXIT_STUCK]
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "the first step, which compiles, has been running for 61 s: a host is lost" in line
+    assert "what follows step 7 has been running for 61 s: a host is lost" in line
+
+
+def test_the_first_step_has_time_to_compile(capsys):
+    clock, codes = _Clock(), []
+    watchdog = Watchdog(5, end=codes.append, clock=clock)
+    clock.now += 899
+    watchdog.check()
+    assert codes == []
+    clock.now += 1
+    watchdog.check()
+    assert codes == [EXIT_STUCK]
+    assert "the first step, which compiles, has been running for 900 s" in capsys.readouterr().err
 
 
 def test_a_finished_step_starts_the_count_again(capsys):
@@ -52,13 +65,14 @@ def test_a_finished_step_starts_the_count_again(capsys):
 
 def test_the_thread_ends_a_stuck_run_and_stops_with_a_finished_one():
     codes = []
-    with Watchdog(0.1, end=codes.append):
+    with Watchdog(0.1, end=codes.append) as watchdog:
+        watchdog.finished(1)
         deadline = time.monotonic() + 10
         while not codes and time.monotonic() < deadline:
             time.sleep(0.01)
     assert codes[0] == EXIT_STUCK
-    with Watchdog(0.1, end=_never):
-        pass
+    with Watchdog(0.1, end=_never) as watchdog:
+        watchdog.finished(1)
     time.sleep(0.2)
 
 
