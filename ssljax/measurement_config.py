@@ -26,6 +26,7 @@ class MomentsConfig:
         ("feature", "embedding"), "layers to measure; all: each once but the input"
     )
     batch_size: int = setting(256, "images per batch")
+    images: int = setting(0, "images measured when training ends, drawn once; 0: all")
     every: int = setting(0, "steps between measurements while training; 0: only at the end")
     every_images: int = setting(
         1024, "images measured while training, the same each time; 0: all, as at the end"
@@ -39,7 +40,7 @@ class MomentsConfig:
             "0 (off) or at least 2",
         )
         require_positive("moments", self, "batch_size")
-        require_nonnegative("moments", self, "every", "every_images")
+        require_nonnegative("moments", self, "images", "every", "every_images")
         require(
             self.every == 0 or self.views >= 2,
             "moments.views",

@@ -1,5 +1,6 @@
 """What is written about a trained network: moments of its layers, Grams of its head, accuracies."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,6 +142,17 @@ def write_layer_moments(
     return written
 
 
+def part_of(dataset: Dataset, count: int) -> Dataset:
+    """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
+    if not 0 < count < len(dataset.images):
+        return dataset
+    rows = np.sort(np.random.default_rng(0).permutation(len(dataset.images))[:count])
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    return dataclasses.replace(
+        dataset, images=dataset.images[rows], labels=dataset.labels[rows], groups=groups
+    )
+
+
 def load_pair(
     config: Config, report: Callable[[int, int], None] | None, *, train: Dataset | None = None
 ) -> tuple[Dataset, Dataset] | None:
@@ -200,7 +212,7 @@ def measured_run(
                 folder,
                 network,
                 state,
-                dataset,
+                part_of(dataset, config.moments.images),
                 layers=missing,
                 views=config.moments.views,
                 progress=progress,

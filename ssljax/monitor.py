@@ -4,7 +4,6 @@ Measurements fall on steps, not on times: a run that was killed and resumed take
 once, with the same images, views and keys, and so writes the same files.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ssljax.datasets import Dataset
 from ssljax.evaluation import Accuracies, neighbor_accuracies, on_one_device
 from ssljax.features import layer_features
 from ssljax.files import read_json_lines, write_text
-from ssljax.measurements import MOMENTS, write_layer_moments
+from ssljax.measurements import MOMENTS, part_of, write_layer_moments
 from ssljax.named_layers import named_layers
 from ssljax.network import Network
 from ssljax.state import TrainState
@@ -74,11 +73,11 @@ def make_monitor(
     """
     moments, evaluated = config.moments, config.evaluation
     votes = evaluated.every if pair is not None else 0
-    measured = _part(dataset, moments.every_images)
+    measured = part_of(dataset, moments.every_images)
     stride = math.gcd(moments.every, votes)
     neighbors = None
     if votes and pair is not None:
-        train, test = (_part(part, evaluated.every_images) for part in pair)
+        train, test = (part_of(part, evaluated.every_images) for part in pair)
         neighbors = _make_neighbors(config, workdir, network, (train, test), step)
 
     def measure(now: int, state: TrainState) -> str:
@@ -149,11 +148,3 @@ def _make_neighbors(
 
 def _flat(dataset: Dataset) -> np.ndarray:
     return dataset.images.reshape(len(dataset.images), -1).astype(np.float32)
-
-
-def _part(dataset: Dataset, count: int) -> Dataset:
-    """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
-    if not 0 < count < len(dataset.images):
-        return dataset
-    rows = np.sort(np.random.default_rng(0).permutation(len(dataset.images))[:count])
-    return dataclasses.replace(dataset, images=dataset.images[rows], labels=dataset.labels[rows])

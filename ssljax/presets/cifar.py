@@ -6,7 +6,7 @@ random resized crops of at least a fifth of the area, flips, color jitter, grays
 
 import dataclasses
 
-from ssljax.config import Config, HeadConfig, LossConfig, MomentsConfig
+from ssljax.config import Config, EvaluationConfig, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config import EncoderConfig as Encoder
 from ssljax.config import OptimizerConfig as Optimizer
 from ssljax.policies import SIMCLR_POLICY
@@ -51,7 +51,10 @@ def cifar_config(
         num_steps=steps_of(epochs, NUM_IMAGES, batch_size),
         checkpoint_every=10 * epoch,
         log_every=epoch,
-        moments=MomentsConfig(views=2),
+        moments=MomentsConfig(
+            views=2, layers=("stage2", "stage3", "feature", "embedding"), every=10 * epoch
+        ),
+        evaluation=EvaluationConfig(every=10 * epoch),
         precision="bfloat16",
     )
 

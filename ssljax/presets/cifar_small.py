@@ -1,5 +1,7 @@
 """Presets on CIFAR-10 small enough for a CPU."""
 
+import dataclasses
+
 from ssljax.config import Config, EvaluationConfig, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config import EncoderConfig as Encoder
 from ssljax.config import OptimizerConfig as Optimizer
@@ -69,8 +71,23 @@ CIFAR_SMALL = (
     Preset(
         name="simclr_cifar10_cpu",
         summary="SimCLR on CIFAR-10 small enough for a CPU: a ResNet of width 16.",
+        details=(
+            "Every 50 steps k nearest neighbors are counted beside those of raw pixels, and the "
+            "moments of its layers are measured: `python -m experiments spectra RUN` draws how "
+            "they part before and after the head."
+        ),
         cost="some five minutes (1.2 CPU seconds a step)",
-        config=_SMALL,
+        config=dataclasses.replace(
+            _SMALL,
+            moments=MomentsConfig(
+                views=2,
+                layers=("stage1", "stage2", "feature", "head1", "embedding"),
+                images=2048,
+                every=50,
+                every_images=512,
+            ),
+            evaluation=EvaluationConfig(every=50),
+        ),
     ),
     _small(
         "spectral",

@@ -21,8 +21,7 @@ from ssljax.config import (
 )
 from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
-from ssljax.measurements import head_grams
-from ssljax.monitor import _part
+from ssljax.measurements import head_grams, part_of
 from ssljax.neighbors import cosine_knn
 from ssljax.policies import NOISE_POLICY
 from ssljax.train import NonFiniteMetrics, fit, load_run
@@ -184,13 +183,13 @@ def test_other_online_probes_are_another_run(finished):
 def test_a_part_of_the_images_is_the_same_each_time_and_has_no_order_of_its_own():
     rows = np.arange(40, dtype=np.int32)
     numbered = dataclasses.replace(TRAIN, labels=rows, images=TRAIN.images)
-    first, second = _part(numbered, 10), _part(numbered, 10)
+    first, second = part_of(numbered, 10), part_of(numbered, 10)
     np.testing.assert_array_equal(first.labels, second.labels)
     np.testing.assert_array_equal(first.images, TRAIN.images[first.labels])
     assert len(set(first.labels.tolist())) == 10
     assert first.labels.max() >= 20  # not just the first ones, which may be of one class
-    assert _part(numbered, 0) is numbered
-    assert _part(numbered, 99) is numbered
+    assert part_of(numbered, 0) is numbered
+    assert part_of(numbered, 99) is numbered
 
 
 def test_grams_of_a_head_are_those_of_the_products():
