@@ -86,7 +86,13 @@ def moments(values: argparse.Namespace) -> int:
     if values.seed < 0:
         raise UsageError(f"seed is {values.seed}: give --seed an integer of at least 0")
     with loading_progress(values.dataset) as report:
-        dataset = load_dataset(values.dataset, values.split, values.data_dir, progress=report)
+        dataset = load_dataset(
+            values.dataset,
+            values.split,
+            values.data_dir,
+            first=max(values.images, 0),
+            progress=report,
+        )
     dataset = blended_dataset(dataset, Config().digit_strength)
     images = _first_images(dataset.images, values.images)
     center = mean_image(dataset.images, dataset.pixel_scale) if values.centre else None

@@ -157,6 +157,7 @@ def load_dataset(
     side: int = PHOTOGRAPH_SIDE,
     on_damaged: OnDamaged = "refuse",
     limit_gib: float = RESIDENT_GIB,
+    first: int = 0,
     progress: Progress | None = None,
 ) -> Dataset:
     """One split of a named data set, in memory.
@@ -169,6 +170,7 @@ def load_dataset(
         on_damaged: whether a damaged image or record is refused, or left out and named. An
             arrays file that is damaged is always refused.
         limit_gib: refuse to read more than this, in GiB.
+        first: where the whole split exceeds the limit, read only that many images; 0: all.
         progress: called with (records read, records in all).
 
     Returns:
@@ -181,7 +183,10 @@ def load_dataset(
     opened = open_dataset(name, split, data_dir, side=side, progress=progress)
     if isinstance(opened, Dataset):
         return opened
-    return in_memory(opened, on_damaged=on_damaged, limit_gib=limit_gib, progress=progress)
+    part = range(min(first, len(opened))) if first and opened.gib > limit_gib else None
+    return in_memory(
+        opened, on_damaged=on_damaged, limit_gib=limit_gib, indices=part, progress=progress
+    )
 
 
 def _check_has(name, split, splits):

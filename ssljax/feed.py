@@ -43,31 +43,47 @@ OpenFeed = Callable[..., contextlib.AbstractContextManager[Feed]]
 told about damaged records."""
 
 
+class _Pace:
+    """Images trained on a second, from the end of the first call, which compiled."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._images, self._since = 0, None
+
+    def advanced(self, num_steps: int) -> bool:
+        """Count some steps; whether they were the first."""
+        if self._since is None:
+            self._since = time.monotonic()
+            return True
+        self._images += num_steps * self._batch_size
+        return False
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self._images / self.seconds if self._images else None
+
+
 class _Resident:
     """Batches are drawn on the device, inside the compiled call."""
 
     def __init__(self, advance: Callable[..., Any], batch_size: int):
         self._advance = advance
-        self._batch_size = batch_size
-        self._images, self._since = 0, None
+        self._pace = _Pace(batch_size)
 
     def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
         state, metrics = self._advance(state, strength, num_steps)
-        if self._since is None:
-            self._since = time.monotonic()  # the first call compiled
-        else:
-            self._images += num_steps * self._batch_size
+        self._pace.advanced(num_steps)
         return state, metrics
 
     def remark(self) -> str:
         return ""
 
     def summary(self) -> dict[str, Any]:
-        seconds = 0.0 if self._since is None else time.monotonic() - self._since
-        return {
-            "kind": "resident",
-            "images_per_second": self._images / seconds if self._images else None,
-        }
+        return {"kind": "resident", "images_per_second": self._pace.images_per_second}
 
 
 def resident_feed(advance: Callable[..., Any], batch_size: int) -> OpenFeed:
@@ -105,28 +121,35 @@ class Readers(NamedTuple):
 class _Streamed:
     """Each step takes the next batch of a stream, already on the device."""
 
-    def __init__(self, stream: Stream, step: Callable[..., Any], parallel: Parallel):
+    def __init__(
+        self, stream: Stream, step: Callable[..., Any], parallel: Parallel, batch_size: int
+    ):
         self._stream = stream
         self._step = step
         self._batches = ahead_on_device(iter(stream), parallel.place_batch)
+        self._pace = _Pace(batch_size)
+        self._waited_before = 0.0
 
     def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
         if num_steps != 1:
             raise ValueError(f"a stream advances step by step, not {num_steps} at once")
-        return self._step(state, next(self._batches), strength)
+        state, metrics = self._step(state, next(self._batches), strength)
+        if self._pace.advanced(1):
+            self._waited_before = self._stream.waited
+        return state, metrics
+
+    def _waited(self) -> float:
+        return (self._stream.waited - self._waited_before) / max(self._pace.seconds, 1e-9)
 
     def remark(self) -> str:
-        waited = self._stream.waited / max(self._stream.seconds, 1e-9)
-        return f", input waited for {100 * waited:.0f} % of the time"
+        return f", input waited for {100 * self._waited():.0f} % of the time"
 
     def summary(self) -> dict[str, Any]:
-        stream = self._stream
-        seconds = stream.seconds
         return {
             "kind": "streamed",
-            "images_per_second": stream.images / seconds if seconds else None,
-            "waited_fraction": stream.waited / seconds if seconds else None,
-            "damaged": sorted(stream.damaged),
+            "images_per_second": self._pace.images_per_second,
+            "waited_fraction": self._waited(),
+            "damaged": sorted(self._stream.damaged),
         }
 
 
@@ -180,6 +203,6 @@ def streamed_feed(
             on_damaged=readers.on_damaged,
             notice=notice,
         ) as stream:
-            yield _Streamed(stream, programs[0], parallel)
+            yield _Streamed(stream, programs[0], parallel, batch_size)
 
     return open_feed

@@ -103,7 +103,6 @@ class Stream:
         damaged: names of the damaged records met so far, in the order of their first appearance.
         images: images handed out so far.
         waited: seconds that the caller waited for them, without those for the first batch.
-        seconds: seconds since the first batch was handed out.
     """
 
     def __init__(
@@ -145,7 +144,6 @@ class Stream:
         self.damaged: dict[str, str] = {}
         self.images = 0
         self.waited = 0.0
-        self._first: float | None = None
         self._on_damaged = on_damaged
         self._notice = notice
         self._rows = rows or (0, batch_size)
@@ -159,11 +157,6 @@ class Stream:
         self._span = (start * self._chunks_per_batch, num_steps * self._chunks_per_batch)
         self._threads, self._processes = threads, processes
         self._chunks: Any = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the first batch was handed out."""
-        return 0.0 if self._first is None else time.monotonic() - self._first
 
     def __enter__(self) -> "Stream":
         return self
@@ -183,11 +176,8 @@ class Stream:
         for _ in range(self._span[0], self._span[1], self._chunks_per_batch):
             asked = time.monotonic()
             chunks = [next(self._chunks) for _ in range(self._chunks_per_batch)]
-            now = time.monotonic()
-            if self._first is None:
-                self._first = now
-            else:
-                self.waited += now - asked
+            if self.images:
+                self.waited += time.monotonic() - asked
             for chunk in chunks:
                 for damaged in chunk.damaged:
                     self._met(damaged)
