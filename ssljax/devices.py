@@ -115,3 +115,9 @@ def local_batches(num_devices: int = 0, shape: str = "") -> NamedSharding:
     else:
         mesh = Mesh(np.array(jax.local_devices()), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+
+
+def divided_batch(batch_size: int, sharding: NamedSharding) -> int:
+    """The smallest batch of at least this size that the devices can share."""
+    shards = sharding.mesh.shape[BATCH_AXIS]
+    return -(-batch_size // shards) * shards

@@ -23,7 +23,6 @@ EVALUATION_SECONDS = 24 * 3600
 EXIT_LOST = 75
 """Temporary failure, in the numbering of sysexits.h."""
 _PARTING_SECONDS = 10.0
-_START_SECONDS = 900
 
 
 class Cluster(NamedTuple):
@@ -153,7 +152,7 @@ def agreed(decide: Callable[[], Any]) -> Any:
     return answer["value"]
 
 
-def wait_for_all(what: str) -> None:
+def wait_for_all(what: str, seconds: int = 900) -> None:
     """Wait until every process is here.
 
     Collectives give up on a peer that comes half a minute late, and compiling or reading data can
@@ -161,12 +160,13 @@ def wait_for_all(what: str) -> None:
 
     Args:
       what: Names the place; shown where a process never comes.
+      seconds: How long to wait.
     """
     if jax.process_count() > 1:
         from orbax.checkpoint import multihost  # noqa: PLC0415 (its barrier has a time limit)
 
         wait = multihost.get_barrier_sync_fn(processes=set(range(jax.process_count())))
-        wait(key=f"ssljax {what}", timeout_ms=1000 * _START_SECONDS)
+        wait(key=f"ssljax {what}", timeout_ms=1000 * seconds)
 
 
 def _told(message: bytes) -> bytes:

@@ -37,6 +37,7 @@ def evaluation(
     test: Dataset,
     settings: EvaluationConfig,
     *,
+    sharding: jax.sharding.NamedSharding | None = None,
     progress: bool = True,
 ) -> dict[str, Accuracies]:
     """Accuracies of frozen, clean features of each layer.
@@ -47,6 +48,7 @@ def evaluation(
       train: Images and labels that probes are fitted to and that vote.
       test: Images and labels that are classified; nothing is chosen with them.
       settings: Layers, probe, penalties, neighbors and shots.
+      sharding: How devices share the images (`ssljax.devices.local_batches`); default: one does.
       progress: Show how far it is.
 
     Returns:
@@ -71,6 +73,7 @@ def evaluation(
                 part.images,
                 part.pixel_scale,
                 layers=layers,
+                sharding=sharding,
                 progress=report,
             )
 

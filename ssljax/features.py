@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.arrays import Float, PyTree, UInt8
+from ssljax.devices import divided_batch
 from ssljax.errors import UsageError
 
 
@@ -29,6 +30,7 @@ def layer_features(
     *,
     layers: tuple[str, ...],
     batch_size: int = 256,
+    sharding: jax.sharding.NamedSharding | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Float[np.ndarray, "n ..."]]:
     """Outputs of named layers for clean images.
@@ -41,6 +43,7 @@ def layer_features(
         pixel_scale: factor from uint8 to floats.
         layers: names of the layers.
         batch_size: images per compiled call; the last call is filled up, its surplus dropped.
+        sharding: how devices share a batch (`ssljax.devices.local_batches`); by default one does.
         progress: called with (images submitted, images in all).
 
     Returns:
@@ -53,12 +56,17 @@ def layer_features(
     if len(images) == 0:
         raise UsageError("no images were given; features need at least one")
     batch_size = min(batch_size, len(images))
+    if sharding is not None:
+        batch_size = divided_batch(batch_size, sharding)
+        whole = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+        params, statistics = jax.device_put((params, statistics), whole)
     parts = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         count = len(batch)
         if count < batch_size:
             batch = np.concatenate([batch, np.repeat(batch[:1], batch_size - count, axis=0)])
+        batch = jax.device_put(batch, sharding)
         outputs = _outputs(apply, layers, params, statistics, batch, pixel_scale)
         # Fetched one call late: the device works on this batch while the last one is copied.
         if parts:

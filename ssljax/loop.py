@@ -14,7 +14,7 @@ from ssljax.build import evaluated_state
 from ssljax.checkpoint import CHECKPOINTS, Checkpoints, saved_steps
 from ssljax.config import Config
 from ssljax.devices import local_copy
-from ssljax.distributed import is_first, stop_is_due
+from ssljax.distributed import EVALUATION_SECONDS, is_first, stop_is_due, wait_for_all
 from ssljax.feed import INPUT_FILE
 from ssljax.files import write_json
 from ssljax.manifest import saved_history
@@ -96,7 +96,8 @@ def trained(
             stack.callback(lambda: write_json(workdir / INPUT_FILE, feed.summary()))
         bar.remark = feed.remark
         if monitor is not None and step == 0 and monitor.is_due(0):
-            _measured(config, monitor, training, state, 0, bar)
+            with watchdog.paused():
+                _measured(config, monitor, training, state, 0, bar)
         stride = 0 if monitor is None else monitor.stride
         length = math.gcd(training.steps_per_call, stride)
         lengths = call_lengths(config.num_steps - start, length)
@@ -108,8 +109,8 @@ def trained(
             is_stop = stop.requested or stop_is_due(call)
             if monitor is not None and monitor.is_due(step):
                 report.flush()
-                _measured(config, monitor, training, state, step, bar)
-                watchdog.finished(step)
+                with watchdog.paused():
+                    _measured(config, monitor, training, state, step, bar)
             if step // config.checkpoint_every > last_save or is_last or is_stop:
                 report.flush()
                 _check_finite(state, step)
@@ -141,6 +142,7 @@ def _measured(
         single = local_copy(single)
     if is_first():
         bar.notice(monitor.measure(step, single))
+    wait_for_all("measured", EVALUATION_SECONDS)
 
 
 @jax.jit

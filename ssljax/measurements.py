@@ -11,6 +11,7 @@ from ssljax.arrays import Float
 from ssljax.composite_data import blended_dataset
 from ssljax.config import Config
 from ssljax.datasets import Dataset
+from ssljax.devices import local_batches
 from ssljax.errors import UsageError
 from ssljax.evaluation import (
     EVALUATION_FILE,
@@ -119,6 +120,7 @@ def write_layer_moments(
             views=views,
             layers=layers,
             batch_size=max(1, config.moments.batch_size // views),
+            sharding=local_batches(config.devices, config.mesh),
             progress=report,
         )
     try:
@@ -233,6 +235,13 @@ def measured_run(
             pair = load_pair(config, report)
     if pair is None:
         return {}
-    accuracies = evaluation(network, state, *pair, config.evaluation, progress=progress)
+    accuracies = evaluation(
+        network,
+        state,
+        *pair,
+        config.evaluation,
+        sharding=local_batches(config.devices, config.mesh),
+        progress=progress,
+    )
     write_json(path, {**accuracies, PROTOCOL: wanted})
     return accuracies

@@ -21,6 +21,7 @@ import numpy as np
 from ssljax.arrays import Array, Float, PRNGKeyArray, PyTree, UInt8
 from ssljax.augment import Policy, augment
 from ssljax.batches import permuted
+from ssljax.devices import MODEL_AXIS, divided_batch
 from ssljax.errors import UsageError
 from ssljax.moment_sums import MomentSums, moment_arrays, write_moments
 
@@ -137,7 +138,9 @@ def layer_sums(
         views: views per image, at least 2; 8 or more to see weak modes.
         layers: names of the layers.
         batch_size: images per step; a step holds ``batch_size * views`` views.
-        sharding: how to place a step's images on the devices; by default the first device.
+        sharding: how the devices share a step's images, as `ssljax.devices.local_batches` gives
+            it; by default the first device. Where the mesh has an axis of the model, the sums'
+            columns are divided over it.
         progress: called with (images submitted, images in all).
 
     Returns:
@@ -159,9 +162,12 @@ def layer_sums(
     middle = (len(images) + 1) // 2
     batch_size = min(batch_size, middle)
     strength = jnp.asarray(strength, jnp.float32)
-    replicated = None
+    mesh = None
     if isinstance(sharding, jax.sharding.NamedSharding):
-        replicated = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+        mesh = sharding.mesh
+        batch_size = divided_batch(batch_size, sharding)
+        whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        params, statistics, view_key = jax.device_put((params, statistics, view_key), whole)
     halves = []
     for start, stop in ((0, middle), (middle, len(images))):
         sums = None
@@ -174,10 +180,10 @@ def layer_sums(
             batch = jax.device_put((images[rows], rows, weights), sharding)
             inputs = (params, statistics, batch, pixel_scale, view_key, strength)
             if sums is None:
-                shapes = _step.eval_shape(apply, policy, views, layers, None, *inputs)
+                shapes = _step.eval_shape(apply, policy, views, layers, mesh, None, *inputs)
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-                sums = jax.device_put(zeros, replicated)
-            sums = _step(apply, policy, views, layers, sums, *inputs)
+                sums = jax.device_put(zeros, None if mesh is None else _columns(zeros, mesh))
+            sums = _step(apply, policy, views, layers, mesh, sums, *inputs)
             if progress is not None:
                 progress(min(first + batch_size, stop), len(images))
         halves.append(jax.device_get(sums))
@@ -205,9 +211,21 @@ def _added(running, term):
     return _Sum(value, (value - running.value) - corrected)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=(4,))
+def _columns(sums, mesh):
+    """Where each sum lies: whole, or its columns divided over the model."""
+    model = mesh.shape.get(MODEL_AXIS, 1)
+
+    def sharding(leaf):
+        is_divided = model > 1 and leaf.ndim == 2 and leaf.shape[1] % model == 0
+        spec = jax.sharding.PartitionSpec(*((None, MODEL_AXIS) if is_divided else ()))
+        return jax.sharding.NamedSharding(mesh, spec)
+
+    return jax.tree.map(sharding, sums)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))
 def _step(
-    apply, policy, views, layers, sums, params, statistics, batch, pixel_scale, key, strength
+    apply, policy, views, layers, mesh, sums, params, statistics, batch, pixel_scale, key, strength
 ):
     images, rows, weights = batch
     keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), views))(rows)
@@ -231,7 +249,9 @@ def _step(
             _added(before[1], jnp.matmul(image_sums.T, image_sums, precision="highest")),
             _added(before[2], jnp.sum(image_sums, axis=0)),
         )
-    return result
+    if mesh is None:
+        return result
+    return jax.lax.with_sharding_constraint(result, _columns(result, mesh))
 
 
 def _stacked(halves, name, counts, views):

@@ -1,10 +1,11 @@
 """A run that does not move says so, and ends rather than hang for ever."""
 
+import contextlib
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 EXIT_STUCK = 75
 """Temporary failure, in the numbering of sysexits.h: the same command resumes the run."""
@@ -37,6 +38,7 @@ class Watchdog:
         self._what = "the first step, which compiles,"
         self._limit = float(max(seconds, FIRST_SECONDS))
         self._is_warned = False
+        self._is_paused = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -58,8 +60,20 @@ class Watchdog:
         self._limit = self._seconds
         self._is_warned = False
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While open, for work that is no step and may take long, silence means nothing."""
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._last = self._clock()
+            self._is_paused = False
+
     def check(self) -> None:
         """Warn or end, if it is time; called by the thread a few times in each period."""
+        if self._is_paused:
+            return
         silent = self._clock() - self._last
         if silent >= self._limit:
             _say(

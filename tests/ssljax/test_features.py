@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssljax.devices import local_batches
 from ssljax.errors import UsageError
 from ssljax.features import layer_features
 
@@ -35,6 +36,17 @@ def test_features_keep_the_order_of_the_images_for_every_batch_size(batch_size):
     np.testing.assert_allclose(ours["stem/map"], IMAGES / 255 * 2, rtol=1e-6)
     np.testing.assert_allclose(ours["feature"], IMAGES.mean((1, 2)) / 255 + 1, rtol=1e-6)
     assert steps[-1] == (11, 11)
+
+
+def test_devices_share_a_batch_and_the_features_are_the_same():
+    options = {"layers": ("feature", "stem/map"), "batch_size": 5}
+    one = layer_features(apply, jnp.float32(2), jnp.ones(2), IMAGES, 1 / 255, **options)
+    sharding = local_batches(4)
+    four = layer_features(
+        apply, jnp.float32(2), jnp.ones(2), IMAGES, 1 / 255, sharding=sharding, **options
+    )
+    for name, value in one.items():
+        np.testing.assert_allclose(four[name], value, rtol=1e-6)
 
 
 def test_no_images_are_refused():

@@ -38,6 +38,17 @@ def test_silence_is_warned_of_halfway_and_ended_with_a_code_of_its_own(capsys):
     assert "what follows step 7 has been running for 61 s: a host is lost" in line
 
 
+def test_a_pause_is_no_silence():
+    clock = _Clock()
+    watchdog = Watchdog(60, end=_never, clock=clock)
+    watchdog.finished(1)
+    with watchdog.paused():
+        clock.now += 1000
+        watchdog.check()
+    clock.now += 20
+    watchdog.check()
+
+
 def test_the_first_step_has_time_to_compile(capsys):
     clock, codes = _Clock(), []
     watchdog = Watchdog(5, end=codes.append, clock=clock)
