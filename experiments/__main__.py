@@ -1,18 +1,16 @@
 """`python -m experiments NAME`: each experiment holds a prediction of `theory` against `ssljax`."""
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
+from experiments.catalog import EXPERIMENTS
 from experiments.errors import InputError
 
 SCALES = ("smoke", "laptop", "paper")
-EXPERIMENTS = {
-    "quickstart": "predict, train, measure and compare on handwritten digits, in three minutes",
-    "phase": "which layer wins, over augmentation retention and feature strength",
-}
 EPILOG = """examples:
   python -m experiments quickstart --out runs/quickstart
   python -m experiments compare runs/digits_resnet --settle --out runs/compare
@@ -21,7 +19,7 @@ EPILOG = """examples:
   python -m experiments train digits_linear --observe ranks,defects,ledger
 
 experiments:
-""" + "\n".join(f"  {name:<12}{text}" for name, text in EXPERIMENTS.items())
+""" + "\n".join(f"  {name:<12}{entry.question}" for name, entry in EXPERIMENTS.items())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,12 +38,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
     commands.add_parser("list", help="the experiments and what each asks")
-    for name, text in EXPERIMENTS.items():
+    for name, entry in EXPERIMENTS.items():
         one = commands.add_parser(
-            name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+            name, help=entry.question, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         one.add_argument("--out", type=Path, help=f"folder of the report (runs/{name}-SCALE)")
         one.add_argument("--scale", choices=SCALES, default="laptop", help="how large a run")
+    everything = commands.add_parser(
+        "all",
+        help="every experiment of a scale that has no results yet, and one page over them",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    everything.add_argument("--out", type=Path, default=Path("runs"), help="folder of all")
+    everything.add_argument("--scale", choices=SCALES, default="laptop", help="how large a run")
+    everything.add_argument("--again", action="store_true", help="also those that have results")
+    index = commands.add_parser("index", help="write index.html over the results of a folder")
+    index.add_argument("folder", type=Path, nargs="?", default=Path("runs"))
     compare = commands.add_parser(
         "compare",
         help="predicted against measured for a run, or for features and head weights",
@@ -116,8 +124,8 @@ def _keep_compiled_programs() -> None:
 
 def _run(given: argparse.Namespace) -> int:
     if given.name == "list":
-        for name, text in EXPERIMENTS.items():
-            print(f"{name:<12}{text}")
+        for name, entry in EXPERIMENTS.items():
+            print(f"{name:<12}{entry.question}")
         return 0
     if given.name == "compare":
         from experiments.compare import run_comparison  # noqa: PLC0415
@@ -137,12 +145,23 @@ def _run(given: argparse.Namespace) -> int:
 
         run_spectra(given.run, given.out or given.run)
         return 0
+    if given.name == "all":
+        from experiments.everything import run_all  # noqa: PLC0415
+
+        run_all(
+            given.out,
+            given.scale,
+            lambda text: print(text, file=sys.stderr, flush=True),
+            again=given.again,
+        )
+        return 0
+    if given.name == "index":
+        from experiments.index_page import write_index  # noqa: PLC0415
+
+        print(write_index(given.folder))
+        return 0
     out = given.out or Path("runs") / f"{given.name}-{given.scale}"
-    if given.name == "quickstart":
-        from experiments.quickstart import run  # noqa: PLC0415
-    else:
-        from experiments.phase import run  # noqa: PLC0415
-    run(out, given.scale)
+    importlib.import_module(f"experiments.{given.name}").run(out, given.scale)
     return 0
 
 

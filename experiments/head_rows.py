@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments.head_comparison import HeadOutcome
 from experiments.results import Row
+from experiments.rows import error_row, spread_of
 from theory.verdict import JointVerdict
 
 LAW_DISTANCE = 0.10
@@ -15,39 +16,6 @@ BALANCE_TOLERANCE = 0.05
 SIZE_TOLERANCE = 0.05
 LAW = "layer law of balanced networks, derived (gradient flow from balanced weights)"
 OPTIMUM = "minimum with weight decay continued from zero decay, derived"
-
-
-def spread_of(values: Sequence[float] | np.ndarray) -> float:
-    """Half the range over seeds; 0 for one seed."""
-    values = np.asarray(values, float)
-    if values.size < 2 or not np.all(np.isfinite(values)):
-        return 0.0
-    return float(np.max(values) - np.min(values)) / 2
-
-
-def error_row(
-    number: int,
-    claim: str,
-    source: str,
-    errors: Sequence[float] | np.ndarray,
-    null: float | None,
-    tolerance: float,
-) -> Row:
-    """An error that should be small: its mean over seeds, with half their range as spread.
-
-    Args:
-      number: The claim's number.
-      claim: Its text.
-      source: Where it comes from.
-      errors: One per seed, >= 0.
-      null: The same error of the best null.
-      tolerance: Largest error accepted.
-
-    Returns:
-      The row, with 0 as prediction.
-    """
-    mean = float(np.mean(errors))
-    return Row(number, claim, source, 0.0, mean, mean, null, tolerance, spread_of(errors))
 
 
 def distance_row(

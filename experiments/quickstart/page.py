@@ -6,14 +6,14 @@ import numpy as np
 
 from experiments.figures.distances import distances_figure
 from experiments.figures.layers import exponent_figure, layer_spectra_figure
-from experiments.figures.strength import Forecast, LayerPair, strength_sweep_figure
 from experiments.figures.times import time_courses_figure
 from experiments.head_report import head_figures
 from experiments.quickstart.linear_layers import LAYERS, LinearOutcome
 from experiments.quickstart.settled_head import SettledOutcome
-from experiments.quickstart.strength_sweep import SweepOutcome
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.strength_cells import SweepOutcome
+from experiments.strength_report import strength_section
 
 SHOWN_MODES = (0, 2, 5, 9, 14, 20, 27, 34)
 SCOPE = (
@@ -50,7 +50,9 @@ def write_page(
         [
             _linear_section(out, linear),
             _head_section(out, head),
-            _sweep_section(out, sweep),
+            strength_section(
+                out, sweep, "C  A nonlinear head under stronger and stronger augmentation"
+            ),
         ],
         results,
     )
@@ -175,54 +177,4 @@ def _head_section(out: Path, outcome: SettledOutcome) -> Section:
             f" at once) for the settled heads, seed by seed: {', '.join(joint)}.",
         ],
         head_figures(out, outcomes),
-    )
-
-
-def _sweep_section(out: Path, outcome: SweepOutcome) -> Section:
-    path = out / "strength_sweep.png"
-
-    def pair(values: np.ndarray) -> LayerPair:
-        return LayerPair(values[..., 0], values[..., 1])
-
-    strength_sweep_figure(
-        path,
-        outcome.strengths,
-        pair(outcome.probe_defects),
-        pair(outcome.accuracies),
-        Forecast(outcome.predicted_ranks, outcome.ranks[..., 1], outcome.valid),
-        Forecast(outcome.predicted_defects, outcome.training_defects[..., 1], outcome.valid),
-        {name.replace("_", " "): pair(values) for name, values in outcome.information.items()},
-    )
-    suppression = np.mean(outcome.probe_defects[..., 1] / outcome.probe_defects[..., 0], axis=0)
-    gap = np.mean(outcome.accuracies[..., 0] - outcome.accuracies[..., 1], axis=0)
-    gaps = ", ".join(
-        f"{value:+.3f} at {strength:g}" for strength, value in zip(outcome.strengths, gap)
-    )
-    return Section(
-        "C  A nonlinear head under stronger and stronger augmentation",
-        [
-            _crossing_sentence(outcome.strengths, suppression),
-            f"Linear-probe accuracy of the feature less that of the embedding: {gaps}.",
-        ],
-        [
-            Figure(
-                path,
-                "Feature (before the head) and embedding (after it) against the strength they were"
-                " trained at; points are means over seeds, bars their range. Lines in d and e are"
-                " forecasts from the feature's covariances, drawn where their relaxation is valid.",
-            )
-        ],
-    )
-
-
-def _crossing_sentence(strengths: np.ndarray, suppression: np.ndarray) -> str:
-    below = np.flatnonzero(suppression < 1)
-    if below.size == 0 or below[0] == 0:
-        return "The suppression R = I(embedding)/I(feature) does not cross 1 in this range."
-    after = below[0]
-    share = (suppression[after - 1] - 1) / (suppression[after - 1] - suppression[after])
-    crossing = strengths[after - 1] + share * (strengths[after] - strengths[after - 1])
-    return (
-        f"The suppression R = I(embedding)/I(feature) crosses 1 near strength {crossing:.2f}: below"
-        " it the head amplifies what augmentation changes, above it the head absorbs it."
     )

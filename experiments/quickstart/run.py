@@ -9,11 +9,12 @@ from experiments.files import make_folder
 from experiments.progress import experiment_progress
 from experiments.quickstart.linear_layers import linear_layers
 from experiments.quickstart.page import write_page
-from experiments.quickstart.rows import linear_rows, settled_rows, sweep_rows
+from experiments.quickstart.rows import linear_rows, settled_rows
 from experiments.quickstart.scales import SCALES
 from experiments.quickstart.settled_head import settled_head
 from experiments.quickstart.strength_sweep import strength_sweep
 from experiments.results import Results
+from experiments.strength_rows import sweep_rows
 from experiments.table import print_results
 
 
@@ -45,7 +46,7 @@ def run(out: Path, scale: str) -> Results:
             )
             head = settled_head(size, out / "runs", advance)
             linear, sweep = linear_then_sweep.result()
-        rows = (*linear_rows(linear), *settled_rows(head), *sweep_rows(sweep))
+        rows = (*linear_rows(linear), *settled_rows(head), *sweep_rows(sweep, "nonlinear head"))
         results = Results(
             "quickstart", scale, size.seeds, environment(time.perf_counter() - started), rows
         )

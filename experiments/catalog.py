@@ -1,0 +1,24 @@
+"""The experiments there are, in the order `all` runs them: quick ones and shared networks first."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One experiment; its code is `run` of the module of the same name.
+
+    Attributes:
+      question: What it asks.
+      minutes: Roughly, at laptop scale on two cores, where nothing is cached.
+    """
+
+    question: str
+    minutes: float
+
+
+EXPERIMENTS = {
+    "quickstart": Entry("predict, train, measure and compare on handwritten digits", 3.0),
+    "phase": Entry("which layer wins, over augmentation retention and feature strength", 1.0),
+    "strength": Entry(
+        "what stronger augmentation does to encoder and head (claims 9, 10, 11, 19)", 25.0
+    ),
+}

@@ -1,0 +1,350 @@
+"""The networks the claims are tested on: one table, so that `all` trains each once.
+
+A training is a configuration and a data set. Experiments name the trainings they read; two that
+name the same one share its runs (`experiments.trained`).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.small_data import Pair, first, load_small, padded, shrunk
+from ssljax.composite_data import inked
+from ssljax.config import (
+    Config,
+    EncoderConfig,
+    EvaluationConfig,
+    HeadConfig,
+    LossConfig,
+    OptimizerConfig,
+)
+from ssljax.datasets import Dataset, load_dataset
+from ssljax.policies import SIMCLR_POLICY
+from ssljax.shortcuts import Design, make_two_shortcuts
+
+SIDE = 16
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the trainings of a scale are.
+
+    Attributes:
+      seeds: Random seeds of every training.
+      encoder: The network before the head.
+      num_train: Images trained on.
+      num_test: Images tested on.
+      side: Height and width.
+      batch_size: Images a step.
+      num_steps: Steps.
+      precision: Of the computation.
+    """
+
+    seeds: tuple[int, ...]
+    encoder: EncoderConfig
+    num_train: int
+    num_test: int
+    side: int
+    batch_size: int
+    num_steps: int
+    precision: str = "float32"
+
+
+SIZES = {
+    "smoke": Size(
+        seeds=(0, 1),
+        encoder=EncoderConfig(kind="mlp", widths=(32, 16), norm="none", feature_activation=True),
+        num_train=512,
+        num_test=256,
+        side=SIDE,
+        batch_size=64,
+        num_steps=20,
+    ),
+    "laptop": Size(
+        seeds=(0, 1, 2),
+        encoder=EncoderConfig(width=16, stage_sizes=(1, 1, 1)),
+        num_train=10_000,
+        num_test=2_000,
+        side=SIDE,
+        batch_size=256,
+        num_steps=600,
+    ),
+    "paper": Size(
+        seeds=(0, 1, 2),
+        encoder=EncoderConfig(depth=18, width=64),
+        num_train=50_000,
+        num_test=10_000,
+        side=32,
+        batch_size=512,
+        num_steps=19_400,
+        precision="bfloat16",
+    ),
+}
+
+STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.25)
+STRENGTH = 0.5
+KAPPAS = (1.05, 1.2, 1.5)
+DECAYS = (0.02, 0.05, 0.1)
+DIGIT_STRENGTHS = (0.3, 1.0)
+DIGIT_DROPS = (0.0, 0.5, 0.9)
+
+
+class Training(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+      config: What is trained, with seed 0.
+      data: Name of the images, for `images_of`.
+      claims: The claims that read it.
+    """
+
+    config: Config
+    data: str
+    claims: tuple[int, ...]
+
+
+def trainings(size: Size) -> dict[str, Training]:
+    """Every training of a scale, by name.
+
+    Args:
+      size: One of `SIZES`.
+
+    Returns:
+      At most 35 of them.
+    """
+    return {
+        **_strengths(size),
+        **_heads(size),
+        **_linear_heads(size),
+        **_composites(size),
+        **_classes(size),
+    }
+
+
+def seeded(training: Training, seed: int) -> Config:
+    """The configuration of a training with another seed."""
+    return dataclasses.replace(training.config, seed=seed)
+
+
+def _config(size: Size, head: HeadConfig, loss: LossConfig, optimizer: OptimizerConfig) -> Config:
+    return Config(
+        policy=SIMCLR_POLICY,
+        strength=STRENGTH,
+        encoder=size.encoder,
+        head=head,
+        loss=loss,
+        optimizer=optimizer,
+        batch_size=size.batch_size,
+        num_steps=size.num_steps,
+        checkpoint_every=max(size.num_steps // 4, 1),
+        log_every=max(size.num_steps // 100, 1),
+        evaluation=EvaluationConfig(layers=()),
+        devices=1,
+        precision=size.precision,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _feature_width(size: Size) -> int:
+    encoder = size.encoder
+    if encoder.kind == "mlp":
+        return encoder.widths[-1]
+    stages = 4 if encoder.depth else len(encoder.stage_sizes)
+    return encoder.width * 2 ** (stages - 1)
+
+
+def _mlp_head(size: Size, *hidden: int) -> HeadConfig:
+    width = _feature_width(size)
+    return HeadConfig(kind="mlp", widths=(*(hidden or (width,)), width // 2))
+
+
+def _adam(size: Size) -> OptimizerConfig:
+    return OptimizerConfig(
+        name="adamw",
+        learning_rate=2e-3,
+        warmup_steps=size.num_steps // 20,
+        weight_decay=1e-4,
+        head_weight_decay=1e-4,
+    )
+
+
+def _descent(size: Size, decay: float) -> OptimizerConfig:
+    """Plain momentum descent with coupled decay: what the theory of linear heads is about."""
+    return OptimizerConfig(
+        learning_rate=0.01,
+        warmup_steps=size.num_steps // 20,
+        weight_decay=1e-3,
+        head_weight_decay=decay,
+    )
+
+
+NT_XENT = LossConfig(name="nt_xent", temperature=0.5)
+
+
+def _strengths(size: Size) -> dict[str, Training]:
+    base = _config(size, _mlp_head(size), NT_XENT, _adam(size))
+    shared = {STRENGTH: (7, 8, 13, 20)}
+    return {
+        f"strength-{strength:g}": Training(
+            dataclasses.replace(base, strength=strength),
+            "cifar10",
+            (9, 10, 11, 12, 19, *shared.get(strength, ())),
+        )
+        for strength in STRENGTHS
+    }
+
+
+def _heads(size: Size) -> dict[str, Training]:
+    width = _feature_width(size)
+    heads = {
+        "none": (HeadConfig(kind="none"), (7, 8, 13)),
+        "linear": (HeadConfig(kind="linear", widths=(width // 2,)), (13,)),
+        "narrow": (_mlp_head(size, width // 8), (13,)),
+        "wide": (_mlp_head(size, 4 * width), (13,)),
+        "deep": (_mlp_head(size, width, width, width), (13,)),
+        **{
+            f"kappa-{kappa:g}": (HeadConfig(kind="reweight", kappa=kappa), (8,)) for kappa in KAPPAS
+        },
+    }
+    return {
+        f"head-{name}": Training(_config(size, head, NT_XENT, _adam(size)), "cifar10", claims)
+        for name, (head, claims) in heads.items()
+    }
+
+
+def _linear_heads(size: Size) -> dict[str, Training]:
+    """Linear heads of depth two on a centered feature, where theory predicts the head."""
+    width = _feature_width(size)
+    encoder = dataclasses.replace(size.encoder, feature_centering=True, feature_scale=0.25)
+    linear = HeadConfig(kind="linear", widths=(width, width // 2))
+
+    def config(loss: LossConfig, optimizer: OptimizerConfig) -> Config:
+        return dataclasses.replace(_config(size, linear, loss, optimizer), encoder=encoder)
+
+    spectral = LossConfig(name="spectral")
+    middle = DECAYS[len(DECAYS) // 2]
+    adam = dataclasses.replace(_adam(size), head_weight_decay=middle)
+    return {
+        **{
+            f"decay-{decay:g}": Training(
+                config(spectral, _descent(size, decay)),
+                "cifar10",
+                (2, 14, 15, 16, 18) if decay == middle else (2,),
+            )
+            for decay in DECAYS
+        },
+        "decay-0": Training(config(spectral, _descent(size, 0.0)), "cifar10", (2,)),
+        "linear-adam": Training(config(spectral, adam), "cifar10", (14, 15)),
+        "linear-cosine": Training(config(NT_XENT, _descent(size, middle)), "cifar10", (14, 15, 18)),
+    }
+
+
+def _composites(size: Size) -> dict[str, Training]:
+    base = dataclasses.replace(
+        _config(size, _mlp_head(size), NT_XENT, _adam(size)), digit_strength=1.0
+    )
+    cells = {(1.0, drop) for drop in DIGIT_DROPS} | {(s, 0.5) for s in DIGIT_STRENGTHS}
+    return {
+        f"digits-{strength:g}-{drop:g}": Training(
+            dataclasses.replace(base, digit_strength=strength, digit_drop=(drop, drop)),
+            "mnist_on_cifar",
+            (3, 4),
+        )
+        for strength, drop in sorted(cells)
+    }
+
+
+def _classes(size: Size) -> dict[str, Training]:
+    contrast = LossConfig(name="supervised_contrastive", temperature=0.5)
+    entropy = LossConfig(name="cross_entropy")
+    no_head = HeadConfig(kind="none")
+
+    def config(head: HeadConfig, loss: LossConfig, classes: int = 0) -> Config:
+        head = dataclasses.replace(head, classes=classes)
+        return _config(size, head, loss, _adam(size))
+
+    return {
+        "coarse-contrastive": Training(config(_mlp_head(size), contrast), "cifar100_coarse", (5,)),
+        "coarse-entropy": Training(config(_mlp_head(size), entropy, 20), "cifar100_coarse", (5,)),
+        "coarse-reweighted": Training(
+            config(HeadConfig(kind="reweight", kappa=1.5), contrast), "cifar100_coarse", (5, 8)
+        ),
+        "groups-none": Training(config(no_head, entropy, 2), "two_shortcuts", (6,)),
+        "groups-entropy": Training(config(_mlp_head(size), entropy, 2), "two_shortcuts", (6,)),
+        "groups-contrastive": Training(config(_mlp_head(size), contrast), "two_shortcuts", (6,)),
+    }
+
+
+@cache
+def images_of(data: str, scale: str) -> Pair:
+    """The images a training of a scale sees, and those it is tested on.
+
+    Args:
+      data: A name of the table, or another data set to transfer to.
+      scale: "smoke" makes every set of scikit-learn's digits; the others read real ones.
+
+    Returns:
+      Images to train and to test on.
+
+    Raises:
+      UsageError: The data set is not there.
+    """
+    size = SIZES[scale]
+    if scale == "smoke":
+        return _digits_as(data, size)
+    if data == "two_shortcuts" and size.side != 32:
+        images = load_small("cifar10", size.side, 50_000, 10_000)
+        digits = load_small("mnist", 28, 60_000, 10_000)
+        return _two_shortcuts(images, digits, size, size.num_train // 2)
+    return load_small(data, size.side, size.num_train, size.num_test)
+
+
+def _digits_as(data: str, size: Size) -> Pair:
+    """Any set of the table, made of handwritten digits at 16 pixels in three channels."""
+    parts = []
+    for split, count in (("train", size.num_train), ("test", size.num_test)):
+        digits = first(load_dataset("digits", split), count)
+        enlarged = np.repeat(np.repeat(digits.images, 2, axis=1), 2, axis=2)
+        bright = np.minimum(enlarged.astype(np.int32) * 16, 255).astype(np.uint8)
+        color = dataclasses.replace(digits, images=padded(bright, SIDE), pixel_scale=1 / 255)
+        gray = dataclasses.replace(digits, images=bright, pixel_scale=1 / 255)
+        parts.append((color, gray))
+    images, digits = (Pair(*pair) for pair in zip(*parts))
+    if data == "mnist_on_cifar":
+        return Pair(*(inked(*pair) for pair in zip(images, digits)))
+    if data == "two_shortcuts":
+        return _two_shortcuts(images, digits, size, 64)
+    if data == "cifar100_coarse":
+        return Pair(*map(_halved_labels, images))
+    return images
+
+
+def _halved_labels(dataset: Dataset) -> Dataset:
+    """Five classes of two digits each."""
+    return dataclasses.replace(dataset, labels=dataset.labels // 2)
+
+
+def _two_shortcuts(images: Pair, digits: Pair, size: Size, per_class: int) -> Pair:
+    tested = size.num_test // 2
+    return Pair(
+        make_two_shortcuts(
+            images.train, digits.train, Design(per_class, 0.95, 0.95), seed=0, side=size.side
+        ),
+        make_two_shortcuts(
+            images.test, digits.test, Design(tested, 0.5, 0.5), seed=1, side=size.side
+        ),
+    )
+
+
+__all__ = [
+    "SIZES",
+    "STRENGTHS",
+    "Size",
+    "Training",
+    "images_of",
+    "seeded",
+    "shrunk",
+    "trainings",
+]

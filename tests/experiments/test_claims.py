@@ -1,0 +1,165 @@
+"""What the claims share: the table of trainings, small data, the cache, `all` and its page."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from experiments import everything
+from experiments.catalog import EXPERIMENTS, Entry
+from experiments.claims import CLAIMS
+from experiments.errors import InputError
+from experiments.index_page import write_index
+from experiments.results import Results, Row, write_results
+from experiments.rows import bound_row, kendall, monotone_row
+from experiments.small_data import fingerprint, first, padded, shrunk
+from experiments.trained import run_name
+from experiments.trainings import SIZES, images_of, seeded, trainings
+from ssljax.datasets import Dataset
+
+
+def _dataset(side=8, channels=3, count=5):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, channels), np.uint8)
+    return Dataset(images, np.arange(count, dtype=np.int32), 1 / 255, count, "random")
+
+
+@pytest.mark.parametrize("scale", SIZES)
+def test_the_table_of_trainings_is_small_distinct_and_serves_claims_there_are(scale):
+    table = trainings(SIZES[scale])
+    assert len(table) <= 35
+    assert len({(str(t.config), t.data) for t in table.values()}) == len(table)
+    assert {claim for t in table.values() for claim in t.claims} <= set(CLAIMS)
+    assert sorted(CLAIMS) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100_coarse", "mnist_on_cifar", "two_shortcuts"])
+def test_smoke_makes_every_data_set_of_digits_in_one_shape(data):
+    pair = images_of(data, "smoke")
+    for part in pair:
+        assert part.image_shape == (16, 16, 3)
+        assert 0 <= part.labels.min()
+        assert part.labels.max() < part.num_classes
+        assert len(part.labels) == len(part.images) > 100
+
+
+def test_shrinking_averages_squares_of_pixels():
+    dataset = _dataset()
+    small = shrunk(dataset, 2)
+    for i, y, x, c in np.ndindex(small.images.shape):
+        mean = dataset.images[i, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4, c].astype(float).mean()
+        assert abs(small.images[i, y, x, c] - mean) <= 0.5 + 1e-4
+    assert shrunk(dataset, 8) is dataset
+    with pytest.raises(InputError, match="divides 8"):
+        shrunk(dataset, 3)
+
+
+def test_padding_keeps_the_picture_in_the_middle_of_black():
+    gray = _dataset(side=6, channels=1).images
+    square = padded(gray, 8)
+    assert square.shape == (5, 8, 8, 3)
+    assert (square[:, 1:7, 1:7, 2] == gray[..., 0]).all()
+    assert square.astype(int).sum() == 3 * gray.astype(int).sum()
+
+
+def test_the_name_of_a_run_changes_with_everything_that_decides_it():
+    table, dataset = trainings(SIZES["smoke"]), _dataset()
+    training = table["strength-0.5"]
+    other_pixel = dataclasses.replace(dataset, images=dataset.images ^ np.uint8(1))
+    other_label = dataclasses.replace(dataset, labels=dataset.labels[::-1].copy())
+    names = {
+        run_name(training.config, dataset),
+        run_name(seeded(training, 1), dataset),
+        run_name(table["strength-1"].config, dataset),
+        run_name(training.config, other_pixel),
+        run_name(training.config, other_label),
+        run_name(training.config, first(dataset, 4)),
+    }
+    assert len(names) == 6
+    assert run_name(training.config, dataset) == run_name(training.config, _dataset())
+    assert fingerprint(dataset) != fingerprint(dataclasses.replace(dataset, groups=dataset.labels))
+
+
+def test_a_bound_fails_only_where_seeds_fall_short_of_it():
+    assert bound_row(9, "c", "s", 0.0, [0.1, 0.2], tolerance=0.01).verdict == "holds"
+    assert bound_row(9, "c", "s", 0.0, [-0.2, -0.2], tolerance=0.01).verdict == "fails"
+    row = bound_row(9, "c", "s", 0.5, [0.3, 0.6])
+    assert row.error == pytest.approx(0.1)
+    assert row.spread == pytest.approx(0.1)
+
+
+def test_a_trend_holds_where_every_seed_rises():
+    assert monotone_row(10, "c", "s", [1.0, 1.0, 0.8]).verdict == "holds"
+    assert monotone_row(10, "c", "s", [-1.0, -1.0]).verdict == "fails"
+    assert kendall(np.arange(4.0), np.array([0.0, 1.0, 3.0, 2.0])) == pytest.approx(4 / 6)
+
+
+def _results(name, claim="a claim"):
+    row = Row(3, claim, "source", 1.0, 1.0, 0.0, 0.5, 0.1)
+    return Results(name, "smoke", (0, 1), {}, (row,))
+
+
+def _installed(monkeypatch, runs):
+    """Two experiments that only write their results."""
+    monkeypatch.setattr(everything, "EXPERIMENTS", {n: Entry(n, 1.0) for n in ("one", "two")})
+
+    def module(path):
+        name = path.removeprefix("experiments.")
+
+        def run(out, scale):
+            runs.append(name)
+            results = _results(name)
+            write_results(out / "results.json", results)
+            return results
+
+        return types.SimpleNamespace(run=run)
+
+    monkeypatch.setattr(everything.importlib, "import_module", module)
+
+
+def test_all_runs_what_has_no_results_and_writes_one_page(tmp_path, monkeypatch):
+    runs, said = [], []
+    _installed(monkeypatch, runs)
+    assert set(everything.run_all(tmp_path, "smoke", said.append)) == {"one", "two"}
+    assert runs == ["one", "two"]
+    assert "minutes left" in said[1]
+    (tmp_path / "two-smoke" / "results.json").write_text("{damaged")
+    assert set(everything.run_all(tmp_path, "smoke", said.append)) == {"one", "two"}
+    assert runs == ["one", "two", "two"]
+    page = (tmp_path / "index.html").read_text()
+    assert "one-smoke/report.html" in page
+    assert page.count("not run yet") == len(CLAIMS) - 1
+    everything.run_all(tmp_path, "smoke", said.append, again=True)
+    assert runs[3:] == ["one", "two"]
+
+
+def test_the_page_escapes_what_results_say_and_links_committed_reports(tmp_path):
+    write_results(tmp_path / "one-smoke.json", _results("one", "<script>alert(1)</script>"))
+    page = write_index(tmp_path).read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert 'href="one-smoke/report.html"' in page
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no results"):
+        write_index(tmp_path)
+
+
+def test_every_experiment_of_the_catalog_is_a_module_with_run():
+    for name in EXPERIMENTS:
+        spec = everything.importlib.util.find_spec(f"experiments.{name}")
+        assert spec is not None, name
+
+
+@pytest.mark.slow
+def test_the_strength_experiment_runs_at_smoke_scale(tmp_path, monkeypatch):
+    from experiments.strength import run
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    results = run(tmp_path / "out", "smoke")
+    assert {row.id for row in results.rows} == {9, 10, 11, 19}
+    assert (tmp_path / "out" / "report.html").is_file()
+    again = run(tmp_path / "out", "smoke")  # the cache gives the same networks
+    assert [row.measured for row in again.rows] == [row.measured for row in results.rows]
