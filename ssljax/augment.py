@@ -5,8 +5,11 @@ the example), never from the batch: half a batch gives the same views bit for bi
 eight devices, two hosts or a resumed run.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ssljax.arrays import Array, Float, Int, PRNGKeyArray
 from ssljax.changes import Changes as Changes
@@ -42,7 +45,7 @@ __all__ = [
 def changed_images(
     images: Float[Array, "batch height width channels"], changes: Changes, policy: Policy
 ) -> Float[Array, "batch height width channels"]:
-    r"""Images after given changes: everything a policy does except noise and dropped pixels.
+    r"""Images after given changes: all that a policy does except to add noise and to drop.
 
     Geometry first. Output pixel p (centered on the image) reads the source at
 
@@ -181,6 +184,8 @@ def augment(
             lambda key: jax.random.uniform(jax.random.fold_in(key, 3), images.shape[1:3])
         )(keys) >= jnp.asarray(policy.pixel_drop * strength, jnp.float32)
         changed = jnp.where(kept[..., None], changed, 0)
+    if policy.patch_drop:
+        changed = jnp.where(_kept_patches(keys, changed, policy, strength), changed, 0)
     if policy.noise:
         noise = jax.vmap(
             lambda key: jax.random.normal(
@@ -189,6 +194,20 @@ def augment(
         )(keys)
         changed = changed + jnp.asarray(policy.noise * strength, images.dtype) * noise
     return changed
+
+
+def _kept_patches(keys, images, policy, strength):
+    """Whether each pixel's patch is kept, shape (batch, height, width, 1)."""
+    _, height, width, _ = images.shape
+    tiles = math.ceil(1 / policy.patch_side - 1e-6)
+    row, column = (
+        np.minimum((np.arange(size) + 0.5) / size // policy.patch_side, tiles - 1).astype(int)
+        for size in (height, width)
+    )
+    # 3 belongs to dropped pixels, 2 to the digit of a composite.
+    chance = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 4), (tiles, tiles)))
+    kept = chance(keys) >= jnp.asarray(policy.patch_drop * strength, jnp.float32)
+    return kept[:, row[:, None], column[None, :], None]
 
 
 def two_views(

@@ -50,6 +50,9 @@ class Policy:
         mask: a square of this fraction (times s, at most 1) of each side, uniformly placed, is
             set to 0.
         pixel_drop: probability, times s (at most 1), that a pixel is set to 0, independently.
+        patch_drop: probability, times s (at most 1), that a patch is set to 0, independently.
+        patch_side: side of these patches, a fraction of the image's; they tile the image from
+            its upper left corner.
         noise: plus Gaussian noise of standard deviation ``noise * s``, independent per pixel
             and channel.
         interpolation: of the resampling, "bilinear" or "cubic" (a spline with exact derivatives).
@@ -76,6 +79,8 @@ class Policy:
     solarize: float = 0.0
     mask: float = 0.0
     pixel_drop: float = 0.0
+    patch_drop: float = 0.0
+    patch_side: float = 0.25
     noise: float = 0.0
     interpolation: Interpolation = "bilinear"
 
@@ -102,12 +107,16 @@ class Policy:
             "solarize",
             "mask",
             "pixel_drop",
+            "patch_drop",
+            "patch_side",
         ):
             if getattr(self, name) > 1:
                 raise UsageError(
                     f"policy field {name} is {getattr(self, name)}; it is a probability or a "
                     "fraction: pass a number from 0 to 1"
                 )
+        if self.patch_side == 0:
+            raise UsageError("policy field patch_side is 0; it is a fraction of the image's side")
 
 
 SMALLEST_CROP = 0.04

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from ssljax.config import Config, EncoderConfig, EvaluationConfig, HeadConfig, LossConfig
 from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
+from ssljax.metrics import read_metrics
 from ssljax.policies import Policy
 from ssljax.sources import Damaged, ImageSource, source_of
 from ssljax.train import fit
@@ -126,3 +129,20 @@ def test_what_cannot_be_streamed_is_refused():
     too_large = dataclasses.replace(CONFIG, batch_size=48)
     with pytest.raises(UsageError, match="exceeds the 43 images"):
         make_training(too_large, DATA, source=source)
+
+
+@pytest.mark.slow
+def test_two_processes_stream_their_rows_of_the_batches_of_one(tmp_path):
+    options = (
+        "digits_mlp --num-steps 8 --checkpoint-every 8 --stream always --sampling epoch"
+        " --steps-per-call 1 --moments.views 0 --encoder.widths 16 --head.widths 8"
+        " --evaluation.layers= --log-every 1 --optimizer.warmup-steps 2 --workdir"
+    ).split()
+    program = [sys.executable, "-m", "ssljax"]
+    launch = [*program, "launch", "--processes", "2", "--devices-per-process", "2", "--"]
+    for name, start in (("one", program), ("two", launch)):
+        command = [*start, "train", *options, str(tmp_path / name)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    runs = [read_metrics(tmp_path / name) for name in ("one", "two")]
+    losses = [[line["loss"] for line in run] for run in runs]
+    np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -78,3 +78,16 @@ def test_dropped_pixels_are_zero_in_all_channels_with_the_stated_probability():
     assert abs(1 - views.mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / (2000 * 16))
     correlation = np.corrcoef(views[..., 0].reshape(2000, 16).T) - np.eye(16)
     assert np.abs(correlation).max() < 5 / np.sqrt(2000)
+
+
+def test_dropped_patches_tile_the_image_and_fall_with_the_stated_probability():
+    images = jnp.ones((2000, 7, 7, 1))
+    views = np.asarray(compiled(KEYS, images, Policy(patch_drop=0.6, patch_side=0.4), 0.5))
+    # Centers (i + 1/2) / 7 lie below .4 for rows 0 to 2, below .8 for 3 to 5, and the last is left.
+    bounds = [0, 3, 6, 7]
+    corners = views[:, [0, 3, 6]][:, :, [0, 3, 6]].reshape(2000, 9)
+    for place, (i, j) in enumerate(np.ndindex(3, 3)):
+        patch = views[:, bounds[i] : bounds[i + 1], bounds[j] : bounds[j + 1]].reshape(2000, -1)
+        assert (patch == corners[:, place, None]).all()
+    assert abs(1 - corners.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 18000)
+    assert np.abs(np.corrcoef(corners.T) - np.eye(9)).max() < 5 / np.sqrt(2000)

@@ -9,6 +9,7 @@ from ssljax.orbit import (
     GENERATORS,
     generator_scales,
     group_element,
+    orbit_covariance,
     orbit_tangents,
     pullback_metrics,
 )
@@ -17,6 +18,7 @@ from ssljax.resample import hat_weights, resample_separable, spline_weights
 
 SIDE = 12
 KERNELS = (hat_weights, spline_weights)
+element = jax.jit(group_element)
 
 
 def smooth_images(count=3):
@@ -55,9 +57,7 @@ def test_the_spline_passes_through_every_pixel_and_solves_its_own_equations(doub
 
 def test_the_identity_element_returns_the_images():
     images = smooth_images().astype(jnp.float32)
-    np.testing.assert_allclose(
-        jax.jit(group_element)(images, jnp.zeros((3, len(GENERATORS)))), images, atol=3e-6
-    )
+    np.testing.assert_allclose(element(images, jnp.zeros((3, len(GENERATORS)))), images, atol=3e-6)
 
 
 def test_tangents_are_the_central_differences_to_the_order_of_their_error(double):
@@ -69,14 +69,14 @@ def test_tangents_are_the_central_differences_to_the_order_of_their_error(double
         return jnp.tanh(x.reshape(len(x), -1) @ readout)
 
     exact = jax.jit(lambda x: orbit_tangents(function, x, scales))(images)
-    element = jax.jit(lambda theta: function(group_element(images, theta)))
     errors = []
     for step in (2e-3, 1e-3):
         differences = []
         for k in range(len(GENERATORS)):
             theta = np.zeros((3, len(GENERATORS)))
             theta[:, k] = step * float(scales[k])
-            differences.append((element(jnp.asarray(theta)) - element(-jnp.asarray(theta))) / 2)
+            ahead, behind = (element(images, jnp.asarray(sign * theta)) for sign in (1, -1))
+            differences.append((function(ahead) - function(behind)) / 2)
         difference = np.stack(differences, axis=1) / step
         errors.append(np.abs(difference - exact).max() / np.abs(exact).max())
     assert errors[1] < 1e-3
@@ -89,6 +89,7 @@ def test_the_hat_kernel_would_have_given_wrong_tangents(double):
     images = smooth_images(1)
     at = jnp.arange(float(SIDE))[None]
 
+    @jax.jit
     def moved(shift):
         return resample_separable(images, at + shift, at)
 
@@ -115,27 +116,30 @@ def test_color_generators_are_one_parameter_groups(double):
     for name in ("log_jitter_brightness", "log_jitter_saturation", "jitter_hue", "log_contrast"):
         theta = np.zeros((3, len(GENERATORS)))
         theta[:, GENERATORS.index(name)] = 0.3
-        once = group_element(images, jnp.asarray(theta))
-        twice = group_element(once, jnp.asarray(theta))
-        np.testing.assert_allclose(twice, group_element(images, jnp.asarray(2 * theta)), atol=1e-13)
+        once = element(images, jnp.asarray(theta))
+        twice = element(once, jnp.asarray(theta))
+        np.testing.assert_allclose(twice, element(images, jnp.asarray(2 * theta)), atol=1e-13)
 
 
 def test_two_rotations_compose_up_to_interpolation(double):
     images = smooth_images()
     theta = np.zeros((3, len(GENERATORS)))
     theta[:, 0] = 0.2
-    twice = group_element(group_element(images, jnp.asarray(theta)), jnp.asarray(theta))
-    directly = group_element(images, jnp.asarray(2 * theta))
+    twice = element(element(images, jnp.asarray(theta)), jnp.asarray(theta))
+    directly = element(images, jnp.asarray(2 * theta))
     assert np.abs(twice - directly).max() < 2e-2 * np.abs(images).max()
 
 
 def test_the_group_is_the_training_code_with_spline_interpolation():
     policy = Policy(rotation=0.5, shift=0.1, log_scale=0.2, log_contrast=0.3, interpolation="cubic")
     images = smooth_images().astype(jnp.float32)
-    changes = random_changes(jax.random.split(jax.random.key(0), 3), policy, 0.7)
+    keys = jax.random.split(jax.random.key(0), 3)
+    changes = jax.jit(random_changes, static_argnums=1)(keys, policy, 0.7)
     theta = jnp.stack([getattr(changes, name, jnp.zeros(3)) for name in GENERATORS], axis=1)
     np.testing.assert_allclose(
-        group_element(images, theta), changed_images(images, changes, policy), atol=3e-6
+        element(images, theta),
+        jax.jit(changed_images, static_argnums=2)(images, changes, policy),
+        atol=3e-6,
     )
 
 
@@ -154,3 +158,36 @@ def test_scales_of_a_policy_are_its_ranges():
     assert scales["rotation"] == 0
     np.testing.assert_allclose(scales["jitter_hue"], 0.4 * np.pi, rtol=1e-6)
     np.testing.assert_allclose(scales["log_scale"], 0.23, rtol=1e-6)
+
+
+def test_the_orbit_covariance_is_that_of_all_views_to_second_order_in_the_strength(double):
+    images = smooth_images()
+    ranges = np.zeros(len(GENERATORS))
+    chosen = [GENERATORS.index(name) for name in ("shift_x", "log_contrast")]
+    ranges[chosen] = (0.1, 0.4)
+
+    def function(x):
+        return jnp.tanh(x).reshape(len(x), -1)[:, 100:300:40]
+
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+
+    @jax.jit
+    def predicted(scales):
+        return orbit_covariance(orbit_tangents(function, images, scales))
+
+    errors = []
+    for strength in (0.4, 0.2):
+        views, chances = [], []
+        # Quadrature over both coordinates: every view there is, no sampling noise.
+        for one, two in np.ndindex(6, 6):
+            theta = np.zeros((3, len(GENERATORS)))
+            theta[:, chosen] = strength * ranges[chosen] * nodes[[one, two]]
+            views.append(function(element(images, jnp.asarray(theta))))
+            chances.append(weights[one] * weights[two] / 4)
+        views, chances = np.stack(views), np.array(chances)
+        centered = views - np.einsum("v,vbd->bd", chances, views)
+        exact = np.einsum("v,vbd,vbe->de", chances, centered, centered) / 3
+        difference = predicted(jnp.asarray(strength * ranges)) - exact
+        errors.append(np.linalg.norm(difference) / np.linalg.norm(exact))
+    assert errors[1] < 0.02
+    np.testing.assert_allclose(errors[0] / errors[1], 4, rtol=0.15)
