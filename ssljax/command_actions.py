@@ -130,12 +130,15 @@ def probe(values: argparse.Namespace) -> int:
         for name in ("probe", "l2", "path", "few_shot", "few_shot_draws", "neighbors")
         if getattr(values, name) is not None
     }
-    settings = dataclasses.replace(
-        run.config.evaluation,
-        layers=_layers(values.layers),
-        standardize=run.config.evaluation.standardize and not values.no_standardize,
-        **given,
-    )
+    try:
+        settings = dataclasses.replace(
+            run.config.evaluation,
+            layers=_layers(values.layers),
+            standardize=run.config.evaluation.standardize and not values.no_standardize,
+            **given,
+        )
+    except UsageError as error:  # names the options of `train`, which are shorter here
+        raise UsageError(str(error).replace("evaluation.", "")) from error
     with loading_progress(data) as report:
         pair = load_pair(dataclasses.replace(run.config, data=data), report)
     if pair is None:

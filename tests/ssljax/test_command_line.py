@@ -166,6 +166,7 @@ def test_probe_takes_every_way_to_probe_and_says_how_it_was_done(folder, capsys)
     assert 0 <= written["embedding"]["few_shot_2_accuracy"] <= 1
     line = _refused(capsys, "probe", run, "--few-shot", "1000")
     assert "1000 shots, but the smallest class has 16" in line
+    assert "give --l2 another" in _refused(capsys, "probe", run, "--l2", "-1")
     assert "unknown data set 'nothing'" in _refused(capsys, "probe", run, "--on", "nothing")
     assert "does not exist" in _refused(capsys, "probe", run, "--out", "/nowhere/x.json")
 

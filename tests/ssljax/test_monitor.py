@@ -139,7 +139,8 @@ def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp
         shutil.rmtree(cut / "moments" / f"step_{step:08d}", ignore_errors=step == 20)
     (cut / "moments" / "step_00000015").mkdir()
     lines = (cut / "neighbors.jsonl").read_text().splitlines(keepends=True)
-    (cut / "neighbors.jsonl").write_text("".join(lines[:2]) + '{"step": 20, "emb')
+    stale = '{"step": 20, "pixels": 9, "embedding": 9}\n{"step": 20, "emb'
+    (cut / "neighbors.jsonl").write_text("".join(lines[:2]) + stale)
     resumed = _fit(cut)
     assert _files(cut) == _files(workdir)
     assert (cut / "neighbors.jsonl").read_text() == (workdir / "neighbors.jsonl").read_text()
