@@ -1,5 +1,6 @@
 """Which layer wins: the map over augmentation retention and feature strength, with simulations."""
 
+import functools
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +18,9 @@ from experiments.report import Figure, Section, write_report
 from experiments.results import Results, Row, write_results
 from experiments.table import print_results
 from theory.data_models import FeatureModel, resampling_moments
-from theory.downstream import head_disadvantages, scenario_edges, weight_threshold
+from theory.downstream import scenario_edges, weight_threshold
 from theory.layers import fractional_gram
+from theory.phase_map import PhaseMap, phase_map
 from theory.quadratic import quadratic_optimum, spectral_loss
 
 VIEW_NOISE = 0.5
@@ -26,6 +28,9 @@ VIEW_NOISE = 0.5
 # so that the region in which the head helps is as wide as the three in which it hurts.
 OTHER_STRENGTHS = (0.2, 0.3, 1.0, 1.5, 2.0)
 LABELS = 12
+SEEDS = (0, 1, 2)
+# Takes features below about a third of the typical strength and leaves the strongest ones.
+WEIGHT_DECAY = 0.05
 SCOPE = (
     "Scope. Everything here is synthetic and linear: features of the two-point model, a network of"
     " two balanced layers at its optimum, a ridge classifier on twelve labels. The map is exact for"
@@ -71,34 +76,32 @@ def run(out: Path, scale: str) -> Results:
         for alpha in np.linspace(0.1, 0.95, size.points)
         for phi in np.geomspace(0.07, 2.6, size.points)
     ]
-    with experiment_progress(2.0, "the map") as advance, jax.enable_x64(True):
-        advantage = np.asarray(_map(jnp.asarray(retentions), jnp.asarray(strengths)))
+    with experiment_progress(1.0 + len(SEEDS), "the map") as advance, jax.enable_x64(True):
+        maps = _maps(retentions, strengths)
         edges = _edges(strengths)
-        advance(f"{len(points)} simulated points", 0.2)
-        gains = _simulated(size, jnp.asarray(points))
-        advance("writing", 1.8)
-    means, errors = np.mean(gains, axis=1), np.std(gains, axis=1) / np.sqrt(gains.shape[1])
-    clear = np.abs(means) > 2 * errors
-    predicted = np.array([_advantage_at(alpha, phi) for alpha, phi in points])
-    right = np.sign(means[clear]) == np.sign(predicted[clear])
-    majority = max(np.mean(means[clear] > 0), np.mean(means[clear] < 0))
-    row = Row(
-        id=1,
-        claim=(
-            "the layer with the smaller margin indicator classifies better from few labels"
-            f" (share of {int(clear.sum())} clearly separated points of {len(points)})"
-        ),
-        source="Xue et al. 2024, when pre-projection wins (statement re-derived)",
-        predicted=1.0,
-        measured=float(np.mean(right)),
-        error=float(1 - np.mean(right)),
-        null=float(1 - majority),
-        tolerance=0.1,
-        spread=float(np.sqrt(np.mean(right) * (1 - np.mean(right)) / max(1, right.size))),
-    )
-    results = Results("phase", scale, (0,), environment(time.perf_counter() - started), (row,))
+        predicted = np.array([_advantage_at(alpha, phi) for alpha, phi in points])
+        gains = []
+        for seed in SEEDS:
+            advance(f"{len(points)} simulated points, seed {seed}", 1.0)
+            gains.append(_simulated(size, jnp.asarray(points), seed))
+        advance("writing", 1.0)
+    gains = np.stack(gains)
+    rows = (_winner_row(gains, predicted), *_decay_rows(maps))
+    results = Results("phase", scale, SEEDS, environment(time.perf_counter() - started), rows)
     figure = out / "phase.png"
-    phase_figure(figure, retentions, strengths, advantage, edges, np.array(points), means, clear)
+    together = gains.transpose(1, 0, 2).reshape(len(points), -1)
+    means, clear = _clear(together)
+    phase_figure(
+        figure,
+        retentions,
+        strengths,
+        np.asarray(maps.advantage)[:, :, 0].transpose(2, 1, 0),
+        edges,
+        np.array(points),
+        means,
+        clear,
+        weight_decay=WEIGHT_DECAY,
+    )
     write_results(out / "results.json", results)
     write_report(
         out / "report.html",
@@ -126,7 +129,8 @@ def run(out: Path, scale: str) -> Results:
                         "Color: log2 of the indicator after the head over the one before it; blue"
                         " means the layer before the head needs fewer labels. Lines: edges of the"
                         " three scenarios. Points: the simulated winner (blue before, orange"
-                        " after); crosses are ties within two standard errors.",
+                        " after), over all seeds; crosses are ties within two standard errors."
+                        " Right: with weight decay; gray, the feature is in neither layer.",
                     )
                 ],
             )
@@ -145,19 +149,85 @@ def _weights(alpha: Float[Array, ""], phi: Float[Array, ""]) -> tuple[Array, Arr
     return retention * strength / variance, variance
 
 
-def _advantage(alpha: Float[Array, ""], phi: Float[Array, ""]) -> Array:
-    return jnp.log2(jnp.asarray(head_disadvantages(*_weights(alpha, phi)))[0])
-
-
-def _map(retentions: Array, strengths: Array) -> Array:
-    """log2 of I_post/I_pre, (strengths, retentions)."""
-    across = jax.vmap(_advantage, in_axes=(0, None))
-    return jax.vmap(across, in_axes=(None, 0))(retentions, strengths)
+def _maps(retentions: np.ndarray, strengths: np.ndarray) -> PhaseMap:
+    """The map of two layers without and with weight decay."""
+    others = np.array(OTHER_STRENGTHS)
+    decays = np.array([0.0, WEIGHT_DECAY])
+    return phase_map(retentions, strengths, (2,), decays, others, view_noise=VIEW_NOISE)
 
 
 def _advantage_at(alpha: float, phi: float) -> float:
     with jax.enable_x64(True):
-        return float(_advantage(jnp.asarray(alpha), jnp.asarray(phi)))
+        one = _maps(np.array([alpha]), np.array([phi]))
+        return float(jnp.ravel(one.advantage)[0])
+
+
+def _clear(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean gain of each point, and whether it is beyond two standard errors."""
+    means, errors = np.mean(gains, axis=1), np.std(gains, axis=1) / np.sqrt(gains.shape[1])
+    return means, np.abs(means) > 2 * errors
+
+
+def _winner_row(gains: np.ndarray, predicted: np.ndarray) -> Row:
+    """Whether the simulated winner is the predicted one, over seeds."""
+    shares, nulls, counts = [], [], []
+    for each in gains:
+        means, clear = _clear(each)
+        shares.append(np.mean(np.sign(means[clear]) == np.sign(predicted[clear])))
+        nulls.append(1 - max(np.mean(means[clear] > 0), np.mean(means[clear] < 0)))
+        counts.append(int(clear.sum()))
+    return Row(
+        id=1,
+        claim=(
+            "the layer with the smaller margin indicator classifies better from few labels"
+            f" (share of {min(counts)} to {max(counts)} clearly separated points of"
+            f" {len(predicted)})"
+        ),
+        source="Xue et al. 2024, when pre-projection wins (statement re-derived)",
+        predicted=1.0,
+        measured=float(np.mean(shares)),
+        error=float(1 - np.mean(shares)),
+        null=float(np.min(nulls)),
+        tolerance=0.1,
+        spread=float(0.5 * np.ptp(shares)),
+    )
+
+
+def _decay_rows(maps: PhaseMap) -> tuple[Row, ...]:
+    """What weight decay does to the advantage of the layer before the head; exact."""
+    advantage = np.asarray(maps.advantage)[:, :, 0]
+    before = np.mean(advantage > 0, axis=(0, 1))
+    both = (advantage[..., 0] > 0) & np.isfinite(advantage[..., 1])
+    shrunk = float(np.mean(advantage[both, 1] <= advantage[both, 0] + 1e-12))
+    source = "Xue et al. 2024, end of their section 3 (statement re-derived)"
+    return (
+        Row(
+            id=2,
+            claim=(
+                f"weight decay {WEIGHT_DECAY:g} takes features from both layers: the layer before"
+                " the head is better on less of the map (exact; share with decay over without)"
+            ),
+            source=source,
+            predicted=0.0,
+            measured=float(before[1] / before[0]),
+            error=float(before[1] / before[0]),
+            null=1.0,
+            tolerance=0.5,
+        ),
+        Row(
+            id=2,
+            claim=(
+                "where the feature survives weight decay, the advantage of the layer before the"
+                " head shrinks (exact; share of those points)"
+            ),
+            source=source,
+            predicted=1.0,
+            measured=shrunk,
+            error=1.0 - shrunk,
+            null=None,
+            tolerance=0.1,
+        ),
+    )
 
 
 def _edges(strengths: np.ndarray) -> np.ndarray:
@@ -177,13 +247,15 @@ def _edges(strengths: np.ndarray) -> np.ndarray:
     )
 
 
-def _simulated(size: Scale, points: Array) -> np.ndarray:
+def _simulated(size: Scale, points: Array, seed: int) -> np.ndarray:
     """Accuracy before the head less accuracy after it, (points, repeats)."""
-    keys = jax.random.split(jax.random.key(0), len(points))
-    one = jax.jit(lambda key, point: _gains(key, point, size.repeats))
-    return np.stack([np.asarray(one(key, point)) for key, point in zip(keys, points)])
+    keys = jax.random.split(jax.random.key(seed), len(points))
+    return np.stack(
+        [np.asarray(_gains(key, point, size.repeats)) for key, point in zip(keys, points)]
+    )
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def _gains(key: Array, point: Array, repeats: int) -> Array:
     strength = jnp.concatenate([point[1:], jnp.array(OTHER_STRENGTHS)])
     retention = jnp.concatenate([point[:1], jnp.ones(len(OTHER_STRENGTHS))])

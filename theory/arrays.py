@@ -1,5 +1,8 @@
 """Array types of the package, and the one check of their precision."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +19,24 @@ Times = Float[Arr, " times"]
 Factor = Float[Arr, "rank dim"]
 Grams = Float[Arr, "depth dim dim"]
 Scalar = Float[Arr, ""]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(*constants: str) -> Callable[[Function], Function]:
+    """Decorator that compiles a function of arrays once for each shape.
+
+    Args:
+      *constants: Arguments that are not arrays; each of their values is compiled for itself.
+
+    Returns:
+      The decorator; what it returns has the signature that it was given.
+    """
+
+    def decorated(function: Function) -> Function:
+        return cast(Function, jax.jit(function, static_argnames=constants))
+
+    return decorated
 
 
 def require_float64(**arrays: Arr | float | None) -> None:

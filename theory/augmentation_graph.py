@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 from theory.errors import InputError
 
 Views = Float[Arr, " views"]
@@ -37,6 +37,7 @@ class SpectralEmbedding(NamedTuple):
     loss: Scalar
 
 
+@compiled()
 def augmentation_graph(
     view_probabilities: Float[Arr, "images views"],
     image_probabilities: Float[Arr, " images"] | None = None,
@@ -79,6 +80,7 @@ def augmentation_graph(
     return AugmentationGraph(weights, jnp.sum(weights, axis=1))
 
 
+@compiled("rank")
 def spectral_embedding(graph: AugmentationGraph, rank: int) -> SpectralEmbedding:
     r"""Features that minimize the spectral contrastive loss over all functions of a view.
 

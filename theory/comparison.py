@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from theory.alignment import psd_power, symmetric_eigenvalues
-from theory.arrays import Arr, Grams, Matrix, Scalar, Spectrum, require_float64
+from theory.arrays import Arr, Grams, Matrix, Scalar, Spectrum, compiled, require_float64
 
 Basis = Float[Arr, "dim modes"]
 
 
+@compiled()
 def mode_values(covariance: Matrix, gram: Matrix) -> Float[Arr, " dim"]:
     """Layer spectrum of one Gram: eigenvalues n of N = Σ^½GΣ^½, descending."""
     require_float64(covariance=covariance, gram=gram)
@@ -21,7 +22,10 @@ def mode_values(covariance: Matrix, gram: Matrix) -> Float[Arr, " dim"]:
     return symmetric_eigenvalues(root @ gram @ root)
 
 
-def active_modes(covariance: Matrix, gram: Matrix, threshold: float = 1e-3) -> Int[Arr, ""]:
+@compiled()
+def active_modes(
+    covariance: Matrix, gram: Matrix, threshold: float | Scalar = 1e-3
+) -> Int[Arr, ""]:
     r"""Number of active modes: eigenvalues of :math:`\Sigma^{1/2}G\Sigma^{1/2}` above a fraction.
 
     Never counted on the Gram itself, which ranks a mode of tiny variance first.
@@ -49,6 +53,7 @@ def active_modes(covariance: Matrix, gram: Matrix, threshold: float = 1e-3) -> I
     return jnp.sum(values > threshold * jnp.max(values))
 
 
+@compiled("num_modes")
 def active_subspace(covariance: Matrix, gram: Matrix, num_modes: int) -> Basis:
     r"""Orthonormal basis of the feature subspace that the strongest output modes read.
 
@@ -85,6 +90,7 @@ def active_subspace(covariance: Matrix, gram: Matrix, num_modes: int) -> Basis:
     return jnp.linalg.qr(read / jnp.linalg.norm(read, axis=0, keepdims=True))[0]
 
 
+@compiled()
 def log_identity_r2(predicted: Spectrum, measured: Spectrum) -> Scalar:
     r"""Metric m1: R² of log values to the identity line, with nothing fitted.
 
@@ -120,6 +126,7 @@ def log_identity_r2(predicted: Spectrum, measured: Spectrum) -> Scalar:
     return 1.0 - missed / jnp.sum((log_measured - jnp.mean(log_measured)) ** 2)
 
 
+@compiled()
 def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
     """Logarithms ½ log diag(VᵀG_lV) of each layer's gain along V.
 
@@ -140,6 +147,7 @@ def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
     return 0.5 * jnp.log(jnp.einsum("ik,lij,jk->lk", directions, inside, directions))
 
 
+@compiled()
 def layer_exponents(grams: Grams, basis: Basis) -> Float[Arr, " depth"]:
     r"""Metric m2: exponent :math:`\beta_l` of each layer, theory l/L.
 
@@ -175,6 +183,7 @@ def regression_slope(inputs: Spectrum, outputs: Spectrum) -> Scalar:
     return jnp.sum(centered * outputs) / jnp.sum(centered**2)
 
 
+@compiled()
 def riemannian_distance(first: Matrix, second: Matrix, basis: Basis) -> Scalar:
     r"""Metric m3: RMS affine-invariant Riemannian distance on a subspace.
 
@@ -217,6 +226,7 @@ def riemannian_distance(first: Matrix, second: Matrix, basis: Basis) -> Scalar:
     return jnp.where(finite, jnp.where(jnp.isnan(distance), jnp.inf, distance), jnp.nan)
 
 
+@compiled()
 def subspace_affinity(first: Basis, second: Basis) -> Scalar:
     """Metric m4: ‖UᵀV‖²_F / k of two orthonormal bases; 1 for one subspace, k/d by chance."""
     require_float64(first=first, second=second)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 from theory.moments import Moments
 
 Features = Float[Arr, " dim"]
@@ -35,6 +35,7 @@ class FeatureModel(NamedTuple):
     shared_noise: float | Scalar = 0.0
 
 
+@compiled()
 def resampling_moments(model: FeatureModel) -> Moments:
     """Views that draw a feature's sign afresh: Σ_ii = φ² + τ² + σ², M_ii = α²φ² + τ².
 
@@ -70,6 +71,7 @@ def resampling_moments(model: FeatureModel) -> Moments:
     return _diagonal_moments(model, squares, model.retention**2 * squares)
 
 
+@compiled()
 def dropping_moments(model: FeatureModel) -> Moments:
     """Views that set a feature to zero: Σ_ii = αφ² + τ² + σ², M_ii = α²φ² + τ².
 

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 
 Features = Float[Arr, " features"]
 Fractions = Float[Arr, " fractions"]
 
 
+@compiled()
 def sample_indicators(
     weights: Features,
     variances: Features,
@@ -67,6 +68,7 @@ def sample_indicators(
     return jnp.where(present, sums / strengths[:, None] ** 2, jnp.inf)
 
 
+@compiled()
 def head_disadvantages(weights: Features, variances: Features) -> Features:
     r"""Ratio :math:`I_{post}/I_{pre} = \bar s / s_k` for each feature as the task, at two layers.
 
@@ -98,8 +100,9 @@ def head_disadvantages(weights: Features, variances: Features) -> Features:
     return jnp.sum(weights**2 * variances) / jnp.sum(weights * variances) / weights
 
 
+@compiled("iterations")
 def best_fractions(
-    weights: Features, variances: Features, *, first: float = 0.0, iterations: int = 60
+    weights: Features, variances: Features, *, first: float | Scalar = 0.0, iterations: int = 60
 ) -> Features:
     r"""Best fractional depth for each feature as the task: where :math:`E_\pi[\log s] = \log s_k`.
 
@@ -164,6 +167,7 @@ class Scenarios(NamedTuple):
     strong: Scalar
 
 
+@compiled()
 def scenario_edges(
     strength: Scalar | float,
     retention: Scalar | float,
@@ -214,6 +218,7 @@ def scenario_edges(
     )
 
 
+@compiled()
 def weight_threshold(weights: Features, variances: Features, others: Bool[Arr, " features"]) -> Arr:
     r"""Weight :math:`\bar s = \sum s_i^2 v_i / \sum s_i v_i` over the other features.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 
 Feature = Float[Arr, " dim"]
 Curvature = Float[Arr, "dim dim"]
@@ -85,6 +85,7 @@ def hessian_split(
     return HessianSplit(pullback, interaction)
 
 
+@compiled()
 def duality_terms(embeddings: Float[Arr, "samples dim"]) -> DualityTerms:
     """The four terms whose identity makes contrasting samples and dimensions the same.
 

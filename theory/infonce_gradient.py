@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.arrays import Arr, Matrix, Scalar, require_float64
+from theory.arrays import Arr, Matrix, Scalar, compiled, require_float64
 
 Features = Float[Arr, "images dim"]
 Candidates = Float[Arr, "images dim"]
@@ -29,6 +29,7 @@ class PairCovariances(NamedTuple):
     positive: Matrix
 
 
+@compiled()
 def pair_covariances(
     weight: Weight, features: Features, candidates: Candidates, temperature: float | Scalar
 ) -> PairCovariances:
@@ -81,6 +82,7 @@ def pair_covariances(
     return PairCovariances(negative, difference.T @ difference / len(features))
 
 
+@compiled()
 def dot_product_drive(
     weight: Weight, features: Features, candidates: Candidates, temperature: float | Scalar
 ) -> Matrix:

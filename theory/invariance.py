@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from theory.alignment import alignment
-from theory.arrays import Arr, Matrix, Scalar, Vector, require_float64
+from theory.arrays import Arr, Matrix, Scalar, Vector, compiled, require_float64
 from theory.errors import InputError
 
 Views = Float[Arr, "images views dim"]
@@ -39,6 +39,7 @@ class AugmentationFractions(NamedTuple):
     rank: Int[Arr, ""]
 
 
+@compiled()
 def orbit_covariances(views: Views) -> OrbitCovariances:
     r"""Unbiased within-orbit and between-image covariances from views.
 
@@ -92,6 +93,7 @@ def within_covariance(covariance: Matrix, cross_covariance: Matrix) -> Matrix:
     return covariance - 0.5 * (cross_covariance + cross_covariance.T)
 
 
+@compiled()
 def invariance_defect(
     covariance: Matrix, cross_covariance: Matrix, mean: Vector | None = None
 ) -> Scalar:
@@ -153,6 +155,7 @@ def trace_invariance_defect(square: Scalar, product: Scalar, offset: float | Sca
     return (square - product) / (square - offset)
 
 
+@compiled()
 def view_invariance_defect(views: Views) -> Scalar:
     r"""Invariance defect from views, with unbiased numerator and denominator.
 
@@ -201,6 +204,7 @@ def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar
     return jnp.asarray(embedding_defect) / jnp.asarray(feature_defect)
 
 
+@compiled()
 def orbit_compression(features: Views, embeddings: EmbeddingViews) -> Scalar:
     """Scale-free orbit compression I(feature) / I(embedding) = 1 / R from views of both.
 
@@ -236,6 +240,7 @@ def orbit_compression(features: Views, embeddings: EmbeddingViews) -> Scalar:
     return view_invariance_defect(features) / view_invariance_defect(embeddings)
 
 
+@compiled()
 def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
     """Mean cosine between views of one image at the embedding, minus that at the feature.
 
@@ -259,6 +264,7 @@ def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
     return mean_cosine(jnp.asarray(embeddings)) - mean_cosine(jnp.asarray(features))
 
 
+@compiled()
 def augmentation_fractions(
     within: Matrix, covariance: Matrix, *, range_tolerance: float | Scalar = 1e-10
 ) -> AugmentationFractions:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from theory.alignment import psd_power, symmetric_eigenvalues
-from theory.arrays import Arr, Grams, Matrix, Scalar, require_float64
+from theory.arrays import Arr, Grams, Matrix, Scalar, compiled, require_float64
 from theory.layers import fractional_gram, require_depth
 
 Layers = Float[Arr, "layers dim"]
@@ -52,6 +52,7 @@ def geometric_mean(
     return root @ inner @ root
 
 
+@compiled("active")
 def log_determinants(spectra: Layers, active: int) -> PerLayer:
     r"""Logarithm of the (pseudo-)determinant of each layer's covariance.
 
@@ -83,7 +84,8 @@ def log_determinants(spectra: Layers, active: int) -> PerLayer:
     return jnp.sum(jnp.log(spectra[:, :active]), axis=1)
 
 
-def layer_work(grams: Grams, *, tolerance: float = 1e-10) -> PerLayer:
+@compiled()
+def layer_work(grams: Grams, *, tolerance: float | Scalar = 1e-10) -> PerLayer:
     r"""Affine-invariant distance that each layer moves the representation.
 
     :math:`\lVert \log \operatorname{eig}(G_l^{-1} G_{l+1}) \rVert` on the range of G_l, for l =
@@ -121,6 +123,7 @@ def layer_work(grams: Grams, *, tolerance: float = 1e-10) -> PerLayer:
     return jax.vmap(distance)(grams[:-1], grams[1:])
 
 
+@compiled("depth")
 def condition_bounds(
     data_condition: float | Scalar, output_condition: float | Scalar, depth: int
 ) -> PerLayer:

@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 
-from theory.arrays import Matrix, Scalar, require_float64
+from theory.arrays import Matrix, Scalar, compiled, require_float64
 from theory.invariance import Views
 from theory.ranks import exponential_entropy, spectrum_shares
 
 
-def lidar(views: Views, *, delta: float = 1e-4, epsilon: float = 1e-8) -> Scalar:
+@compiled()
+def lidar(views: Views, *, delta: float | Scalar = 1e-4, epsilon: float | Scalar = 1e-8) -> Scalar:
     r"""LiDAR: effective rank of the linear discriminant matrix, each image its own class.
 
     Between the images :math:`\Sigma_b` is the covariance of the view means (denominator n - 1),
@@ -49,8 +50,9 @@ def lidar(views: Views, *, delta: float = 1e-4, epsilon: float = 1e-8) -> Scalar
     return lidar_of_covariances(between, within, delta=delta, epsilon=epsilon)
 
 
+@compiled()
 def lidar_of_covariances(
-    between: Matrix, within: Matrix, *, delta: float = 1e-4, epsilon: float = 1e-8
+    between: Matrix, within: Matrix, *, delta: float | Scalar = 1e-4, epsilon: float | Scalar = 1e-8
 ) -> Scalar:
     r"""LiDAR from the two covariances it compares.
 

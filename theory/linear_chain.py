@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from theory.alignment import psd_power
-from theory.arrays import Arr, Grams, require_float64
+from theory.arrays import Arr, Grams, compiled, require_float64
 from theory.errors import InputError
 from theory.network import Weights, check_chain
 
@@ -14,6 +14,7 @@ from theory.network import Weights, check_chain
 _RANGE = 1e-12
 
 
+@compiled()
 def chain_layer_grams(weights: Weights) -> Grams:
     """Layer Grams (W_l…W_1)ᵀ(W_l…W_1), l = 1..L, of linear layers W_l of shape (out, in)."""
     require_float64(**{f"weight {index + 1}": weight for index, weight in enumerate(weights)})
@@ -26,6 +27,7 @@ def chain_layer_grams(weights: Weights) -> Grams:
     return jnp.stack(grams)
 
 
+@compiled()
 def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
     r"""Relative violation of balance between adjacent linear layers.
 

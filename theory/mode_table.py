@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from theory.alignment import Alignment
-from theory.arrays import Arr, Matrix, Scalar, Spectrum, require_float64
+from theory.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
 from theory.integration import check_depth
 from theory.modes import escape_time, half_times, learning_order
 from theory.thresholds import decay_thresholds, decayed_mode, learned_modes
@@ -42,6 +42,7 @@ class ModeTable(NamedTuple):
     learned: Bool[Arr, " modes"]
 
 
+@compiled()
 def mode_scales(found: Alignment) -> Float[Arr, " dim"]:
     r"""Variance s of each mode: :math:`1/\lVert v_i \rVert^2` with :math:`v_i^\top\Sigma v_i = 1`.
 
@@ -59,6 +60,7 @@ def mode_scales(found: Alignment) -> Float[Arr, " dim"]:
     return jnp.where(squares > 0.0, 1.0 / jnp.where(squares > 0.0, squares, 1.0), 0.0)
 
 
+@compiled()
 def commutator(covariance: Matrix, cross_covariance: Matrix) -> Scalar:
     r"""Relative commutator :math:`\lVert\Sigma M - M\Sigma\rVert_F / 2\lVert\Sigma M\rVert_F`.
 
@@ -93,6 +95,7 @@ def commutator(covariance: Matrix, cross_covariance: Matrix) -> Scalar:
     return jnp.linalg.norm(product - product.T) / (2.0 * jnp.linalg.norm(product))
 
 
+@compiled("depth", "branch")
 def mode_table(
     scale: Spectrum,
     alignment: Spectrum,

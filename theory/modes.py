@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Float, Int
 
-from theory.arrays import Arr, Spectrum, Times, require_float64
+from theory.arrays import Arr, Spectrum, Times, compiled, require_float64
 from theory.errors import InputError
 from theory.integration import check_depth
 from theory.mode_curves import DYING, GROWING, SHRINKING
@@ -67,6 +67,7 @@ def mode_time_courses(
     return _time_courses(scale, alignment, initial, depth, times)
 
 
+@compiled("depth")
 def half_times(scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int) -> Spectrum:
     r"""Times at which each mode's embedding variance reaches half of its optimum, n = a/2.
 
@@ -156,6 +157,7 @@ def escape_time(scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: 
     return initial ** (1 - depth) / ((depth - 1) * rate)
 
 
+@compiled("depth")
 def learning_order(
     scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int
 ) -> Int[Arr, " modes"]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 from theory.errors import InputError
 
 Cloud = Float[Arr, "points dim"]
@@ -56,6 +56,7 @@ def neighbor_distances(cloud: Cloud, num_neighbors: int) -> Float[Arr, "points n
     return jnp.sqrt(jnp.maximum(nearest, 0.0))
 
 
+@compiled()
 def local_intrinsic_dimension(distances: Float[Arr, "points neighbors"]) -> Float[Arr, " points"]:
     r"""Maximum-likelihood intrinsic dimension at each point from its neighbor distances.
 
@@ -88,6 +89,7 @@ def local_intrinsic_dimension(distances: Float[Arr, "points neighbors"]) -> Floa
     return -1.0 / jnp.mean(jnp.log(distances / distances[:, -1:]), axis=1)
 
 
+@compiled()
 def neighborhood_overlap(
     first_point: Float[Arr, " dim"],
     first: Float[Arr, "candidates dim"],
@@ -145,6 +147,7 @@ def _span(point, candidates, support):
     return (right.T * kept[None, :]) @ right, jnp.sum(kept)
 
 
+@compiled("num_sweeps")
 def kernel_neighborhood(
     point: Float[Arr, " dim"],
     candidates: Float[Arr, "candidates dim"],

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from theory.arrays import Arr, Grams, Matrix, Scalar, Vector, require_float64
+from theory.arrays import Arr, Grams, Matrix, Scalar, Vector, compiled, require_float64
 from theory.comparison import (
     Basis,
     active_modes,
@@ -24,6 +24,7 @@ HiddenGrams = Float[Arr, "hidden dim dim"]
 NullGrams = Float[Arr, "layers dim dim"]
 
 
+@compiled()
 def rotation_null(key: Key[Array, ""], grams: Grams, basis: Basis) -> Grams:
     """N1: the same eigenvalues in random directions of the active subspace.
 
@@ -55,6 +56,7 @@ def rotation_null(key: Key[Array, ""], grams: Grams, basis: Basis) -> Grams:
     return jax.vmap(lambda gram: turned @ (basis.T @ gram @ basis) @ turned.T)(jnp.asarray(grams))
 
 
+@compiled()
 def gauged_weights(key: Key[Array, ""], weights: Weights) -> Weights:
     """The same function after a random change of basis G of every hidden layer.
 
@@ -103,11 +105,13 @@ def gauge_null(key: Key[Array, ""], weights: Weights) -> HiddenGrams:
     return chain_layer_grams(gauged_weights(key, weights))[:-1]
 
 
+@compiled("depth")
 def balanced_weights(gram: Matrix, depth: int) -> tuple[Matrix, ...]:
     """A balanced factorization of an end-to-end Gram: L equal symmetric layers G^{1/(2L)}."""
     return (fractional_gram(gram, 0.5 / depth),) * depth
 
 
+@compiled()
 def isotropic_null(grams: Grams, basis: Basis) -> Grams:
     """N3: every direction of the active subspace kept alike, at the matched log-mean.
 
@@ -197,6 +201,7 @@ def shuffled_pairs_null(
     return noise_floor * jnp.asarray(covariance) + shared
 
 
+@compiled("depth", "wrong_depth")
 def wrong_depth_null(gram: Matrix, depth: int, wrong_depth: int) -> HiddenGrams:
     """N8: hidden layers as a network of another depth would have them, G^{l/L'} for l < L.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from theory.arrays import Arr, Matrix, Scalar, require_float64
+from theory.arrays import Arr, Matrix, Scalar, compiled, require_float64
 
 Samples = Float[Arr, "batch dim"]
 Objective = Callable[..., Scalar]
@@ -72,6 +72,7 @@ def barlow_objective(gram: Matrix, cross_covariance: Matrix) -> Scalar:
     return _quartic(gram, cross_covariance) - 2.0 * jnp.sum(gram * cross_covariance)
 
 
+@compiled()
 def gaussian_infonce_objective(
     gram: Matrix,
     covariance: Matrix,
@@ -101,6 +102,7 @@ def gaussian_infonce_objective(
     return 0.5 * spectral_objective(gram / temperature, covariance, cross_covariance)
 
 
+@compiled()
 def dot_infonce_objective(
     gram: Matrix, first: Samples, second: Samples, temperature: float | Scalar
 ) -> Scalar:
@@ -127,6 +129,7 @@ def dot_infonce_objective(
     return _cross_entropy(first @ gram @ second.T / temperature)
 
 
+@compiled()
 def cosine_infonce_objective(
     gram: Matrix, first: Samples, second: Samples, temperature: float | Scalar
 ) -> Scalar:

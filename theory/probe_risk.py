@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Float
 
-from theory.arrays import Arr, Scalar, Spectrum, require_float64
+from theory.arrays import Arr, Scalar, Spectrum, compiled, require_float64
 from theory.errors import InputError
 
 
@@ -47,6 +47,13 @@ def effective_ridge(
         raise InputError(f"num_labels is {num_labels}, wanted at least 1")
     if not isinstance(ridge, Tracer) and not float(ridge) > 0:
         raise InputError(f"ridge is {ridge}, wanted a number above 0")
+    return _effective_ridge(variances, num_labels, ridge, iterations)
+
+
+@compiled("num_labels", "iterations")
+def _effective_ridge(
+    variances: Spectrum, num_labels: int, ridge: float | Scalar, iterations: int
+) -> Scalar:
     # At κ = (δ + Σλ)/n the left side is at most n, at κ = δ/n at least n.
     low = jnp.log(ridge / num_labels)
     high = jnp.log((ridge + jnp.sum(variances)) / num_labels)

@@ -8,12 +8,13 @@ the values its name says, and centering is the caller's.
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from theory.arrays import Arr, Scalar, Spectrum, require_float64
+from theory.arrays import Arr, Scalar, Spectrum, compiled, require_float64
 from theory.errors import InputError
 
 Embeddings = Float[Arr, "examples dim"]
 
 
+@compiled()
 def singular_value_effective_rank(singular_values: Spectrum) -> Scalar:
     r"""Entropy effective rank of a matrix, in the singular-value convention.
 
@@ -44,6 +45,7 @@ def singular_value_effective_rank(singular_values: Spectrum) -> Scalar:
     return exponential_entropy(spectrum_shares(singular_values))
 
 
+@compiled()
 def variance_effective_rank(variances: Spectrum) -> Scalar:
     r"""Entropy effective rank in the variance convention: shares are eigenvalues of a covariance.
 
@@ -76,7 +78,8 @@ def variance_effective_rank(variances: Spectrum) -> Scalar:
     return exponential_entropy(spectrum_shares(variances))
 
 
-def threshold_rank(singular_values: Spectrum, relative_threshold: float) -> Int[Arr, ""]:
+@compiled()
+def threshold_rank(singular_values: Spectrum, relative_threshold: float | Scalar) -> Int[Arr, ""]:
     """Number of singular values above a fraction of the largest one.
 
     The sign of a trend can depend on the threshold and on the definition of rank: fix both
@@ -106,6 +109,7 @@ def threshold_rank(singular_values: Spectrum, relative_threshold: float) -> Int[
     return jnp.sum(jnp.asarray(singular_values) > relative_threshold * jnp.max(singular_values))
 
 
+@compiled()
 def participation_ratio(variances: Spectrum) -> Scalar:
     r"""Participation ratio :math:`(\sum_k \lambda_k)^2 / \sum_k \lambda_k^2` of variances.
 
@@ -133,7 +137,8 @@ def participation_ratio(variances: Spectrum) -> Scalar:
     return 1.0 / jnp.sum(spectrum_shares(variances) ** 2)
 
 
-def rankme(embeddings: Embeddings, *, epsilon: float = 1e-7) -> Scalar:
+@compiled()
+def rankme(embeddings: Embeddings, *, epsilon: float | Scalar = 1e-7) -> Scalar:
     r"""RankMe of uncentered embeddings, in the definition of its paper.
 
     :math:`\exp(-\sum_k p_k \log p_k)` with
@@ -170,6 +175,7 @@ def rankme(embeddings: Embeddings, *, epsilon: float = 1e-7) -> Scalar:
     return exponential_entropy(spectrum_shares(values) + epsilon)
 
 
+@compiled("first", "last")
 def alpha_req(variances: Spectrum, *, first: int, last: int) -> Scalar:
     r"""Decay exponent alpha of a covariance's eigenvalues, :math:`\lambda_j \propto j^{-\alpha}`.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from theory.arrays import Arr, require_float64
+from theory.arrays import Arr, compiled, require_float64
 from theory.errors import InputError
 
 Layers = tuple[Float[Arr, "..."], ...]
@@ -38,6 +38,7 @@ def relu_projector(kernels: Layers, biases: Layers, point: Point) -> Float[Arr, 
     return jnp.asarray(kernels[-1]) @ hidden + biases[-1]
 
 
+@compiled()
 def relu_local_map(kernels: Layers, biases: Layers, point: Point) -> LocalMap:
     r"""The affine map that a ReLU projector is, exactly, around a feature.
 

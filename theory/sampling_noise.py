@@ -92,12 +92,18 @@ def crossfit_alignment(moments: Moments, *, range_tolerance: float | None = None
             " half_cross_covariance: accumulate them, or use moments_from_views"
         )
     tolerance = default_range_tolerance(moments) if range_tolerance is None else range_tolerance
+    return _crossfitted(covariance, cross_covariance, tolerance)
 
+
+@jax.jit
+def _crossfitted(covariances, cross_covariances, tolerance):
     def ratios(covariance, cross_covariance, other_covariance, other_cross_covariance):
         directions = alignment(covariance, cross_covariance, range_tolerance=tolerance).directions
         variance = jnp.sum(directions * (other_covariance @ directions), axis=0)
         shared = jnp.sum(directions * (other_cross_covariance @ directions), axis=0)
         return jnp.where(variance > 0, shared / jnp.where(variance > 0, variance, 1.0), 0.0)
 
-    both = jax.vmap(ratios)(covariance, cross_covariance, covariance[::-1], cross_covariance[::-1])
+    both = jax.vmap(ratios)(
+        covariances, cross_covariances, covariances[::-1], cross_covariances[::-1]
+    )
     return jnp.mean(both, axis=0)

@@ -3,13 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 
 FirstBasis = Float[Arr, "dim first"]
 SecondBasis = Float[Arr, "dim second"]
 Displacements = Float[Arr, "dim displacements"]
 
 
+@compiled("rank")
 def row_subspace(local_map: Float[Arr, "out dim"], rank: int) -> Float[Arr, "dim rank"]:
     """Projector subspace: orthonormal top right singular vectors of a (local) linear map."""
     require_float64(local_map=local_map)
@@ -17,6 +18,7 @@ def row_subspace(local_map: Float[Arr, "out dim"], rank: int) -> Float[Arr, "dim
     return rows[:rank].T
 
 
+@compiled()
 def principal_cosines(first: FirstBasis, second: SecondBasis) -> Float[Arr, " angles"]:
     """Cosines of the principal angles between two orthonormal bases, descending."""
     require_float64(first=first, second=second)
@@ -24,6 +26,7 @@ def principal_cosines(first: FirstBasis, second: SecondBasis) -> Float[Arr, " an
     return jnp.minimum(jnp.linalg.svd(jnp.asarray(first).T @ second, compute_uv=False), 1.0)
 
 
+@compiled()
 def subspace_overlap(first: FirstBasis, second: SecondBasis) -> Scalar:
     r"""Mean squared cosine of the principal angles, :math:`\lVert Q_1^\top Q_2\rVert_F^2/\min r`.
 
@@ -58,12 +61,14 @@ def random_overlap(first_rank: int, second_rank: int, dim: int) -> float:
     return max(first_rank, second_rank) / dim
 
 
+@compiled()
 def chordal_distance(first: FirstBasis, second: SecondBasis) -> Scalar:
     """Chordal distance √(r - ‖Q_1ᵀQ_2‖²_F), r the smaller rank; no derivative at 0."""
     rank = min(first.shape[1], second.shape[1])
     return jnp.sqrt(rank * jnp.maximum(1.0 - subspace_overlap(first, second), 0.0))
 
 
+@compiled()
 def captured_energy(basis: FirstBasis, displacements: Displacements) -> Scalar:
     r"""Share of displacements' energy inside a subspace.
 
@@ -94,6 +99,7 @@ def captured_energy(basis: FirstBasis, displacements: Displacements) -> Scalar:
     return jnp.sum((jnp.asarray(basis).T @ displacements) ** 2) / jnp.sum(displacements**2)
 
 
+@compiled()
 def captured_energy_ratio(
     basis: FirstBasis, data: Float[Arr, "dim pairs"], augmentation: Displacements
 ) -> Scalar:
@@ -128,6 +134,7 @@ def captured_energy_ratio(
     return captured_energy(basis, data) / captured_energy(basis, augmentation)
 
 
+@compiled()
 def selectivity(
     local_map: Float[Arr, "out dim"], data: Float[Arr, "dim pairs"], augmentation: Displacements
 ) -> Scalar:
@@ -186,6 +193,7 @@ def orbit_curvature_share(
     return 0.25 * square_variance * (jnp.asarray(curvature, float) * strength) ** 2
 
 
+@compiled("dim", "num_samples")
 def tangent_cosine_squared(
     tangent_variance: float | Scalar,
     noise_variance: float | Scalar,

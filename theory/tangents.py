@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from theory.alignment import symmetric_eigenvalues
-from theory.arrays import Arr, Scalar, require_float64
+from theory.arrays import Arr, Scalar, compiled, require_float64
 
 LocalMap = Float[Arr, "out dim"]
 Tangent = Float[Arr, "dim parameters"]
@@ -23,6 +23,7 @@ class EnergyBounds(NamedTuple):
     high: Scalar
 
 
+@compiled()
 def displacement_energy(
     local_map: LocalMap, tangent: Tangent, parameter_variance: float | Scalar = 1.0
 ) -> Scalar:
@@ -55,6 +56,7 @@ def displacement_energy(
     return parameter_variance * jnp.sum((jnp.asarray(local_map) @ tangent) ** 2)
 
 
+@compiled()
 def displacement_bounds(local_map: LocalMap, tangent: Tangent) -> EnergyBounds:
     r"""Range of :math:`\lVert AT\rVert_F^2` over every relative orientation of A and T.
 
@@ -90,6 +92,7 @@ def displacement_bounds(local_map: LocalMap, tangent: Tangent) -> EnergyBounds:
     return EnergyBounds(jnp.sum(gains[::-1] * energies), jnp.sum(gains * energies))
 
 
+@compiled()
 def alignment_efficiency(local_map: LocalMap, tangent: Tangent) -> Scalar:
     r"""Displacement relative to a random orientation.
 
@@ -121,6 +124,7 @@ def alignment_efficiency(local_map: LocalMap, tangent: Tangent) -> Scalar:
     return local_map.shape[1] * moved / sizes
 
 
+@compiled()
 def parameter_suppression(
     local_map: LocalMap,
     tangent: Tangent,
@@ -169,6 +173,7 @@ def pulled_back_metric(tangent: Tangent) -> Float[Arr, "parameters parameters"]:
     return jnp.asarray(tangent).T @ tangent
 
 
+@compiled()
 def log_orbit_volume(tangent: Tangent) -> Scalar:
     """Log volume ½ log det TᵀT of the orbit per unit of parameters; very low where degenerate."""
     values = symmetric_eigenvalues(pulled_back_metric(tangent))

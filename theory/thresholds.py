@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from theory.arrays import Arr, Scalar, Spectrum, require_float64
+from theory.arrays import Arr, Scalar, Spectrum, compiled, require_float64
 from theory.integration import check_depth
 
 
@@ -27,6 +27,7 @@ class DecayThresholds(NamedTuple):
     global_fraction: Float[Arr, ""]
 
 
+@compiled("depth")
 def decay_thresholds(scale: Spectrum, alignment: Spectrum, depth: int) -> DecayThresholds:
     r"""Weight decay at which each mode of a balanced network disappears.
 
@@ -81,6 +82,7 @@ def decay_thresholds(scale: Spectrum, alignment: Spectrum, depth: int) -> DecayT
     )
 
 
+@compiled("depth")
 def decayed_mode(
     scale: Spectrum, alignment: Spectrum, weight_decay: float | Scalar, depth: int
 ) -> Spectrum:
@@ -129,6 +131,7 @@ def decayed_mode(
     return jnp.where(alive, (a / s) ** (1.0 / depth) * root, 0.0)
 
 
+@compiled("depth")
 def learned_modes(
     scale: Spectrum,
     alignment: Spectrum,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Float
 
-from theory.arrays import Arr, Spectrum, Times, require_float64
+from theory.arrays import Arr, Spectrum, Times, compiled, require_float64
 from theory.errors import InputError
 from theory.integration import check_flow, integrated_path, reached
 
@@ -68,6 +68,7 @@ def unbalanced_time_courses(
     return reached(path, done, max_steps)
 
 
+@compiled()
 def unbalanced_end(imbalances: LayerModes, scale: Spectrum, alignment: Spectrum) -> LayerModes:
     r"""Squared weights of each layer where flow from an unbalanced, aligned start ends.
 
@@ -123,6 +124,7 @@ def unbalanced_end(imbalances: LayerModes, scale: Spectrum, alignment: Spectrum)
     return squares - (miss / slope)[None, :]
 
 
+@compiled()
 def layer_shares(squares: LayerModes) -> LayerModes:
     r"""Exponent of a/s in the Gram eigenvalue of each layer, cumulative, around an end state.
 
@@ -210,6 +212,11 @@ def two_layer_time(
         raise InputError(
             "imbalance holds a 0, where this form is 0/0: use universal_curve.universal_time"
         )
+    return _two_layer_time(square, initial_square, imbalance, scale, alignment)
+
+
+@jax.jit
+def _two_layer_time(square, initial_square, imbalance, scale, alignment):
     spread = jnp.sqrt(imbalance**2 + 4.0 * alignment / scale)
     low, high = 0.5 * (-imbalance - spread), 0.5 * (-imbalance + spread)
 

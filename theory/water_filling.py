@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from theory.arrays import Arr, Matrix, Scalar, Vector, require_float64
+from theory.arrays import Arr, Matrix, Scalar, Vector, compiled, require_float64
 from theory.errors import InputError
 from theory.ranks import variance_effective_rank
 
@@ -40,6 +40,7 @@ class CosineProjector(NamedTuple):
     valid: Bool[Arr, ""]
 
 
+@compiled("rank")
 def euclidean_projector(fractions: Vector, *, rank: int | None = None) -> Vector:
     r"""Variances of the optimal linear projector under Euclidean InfoNCE.
 
@@ -121,6 +122,13 @@ def cosine_projector(
     require_float64(fractions=fractions, temperature=temperature)
     if isinstance(temperature, int | float) and temperature <= 0:
         raise InputError(f"temperature {temperature} is not positive: give a value such as 0.2")
+    return _cosine_projector(fractions, temperature, rank)
+
+
+@compiled("rank")
+def _cosine_projector(
+    fractions: Vector, temperature: float | Scalar, rank: int | None
+) -> CosineProjector:
     fractions = jnp.asarray(fractions)
     kept = _kept(fractions, rank)
     lowest = jnp.min(fractions)
@@ -163,6 +171,7 @@ def temperature_limit(fractions: Vector, *, rank: int | None = None) -> Scalar:
     return 1.0 / jnp.sum(euclidean_projector(fractions, rank=rank))
 
 
+@compiled()
 def projector_loss(fractions: Vector, variances: Vector) -> Scalar:
     r"""Population InfoNCE :math:`\sum_k \rho_k u_k - \tfrac12\log(1+u_k) - \tfrac12 u_k/(1+u_k)`.
 
@@ -181,6 +190,7 @@ def projector_loss(fractions: Vector, variances: Vector) -> Scalar:
     return jnp.sum(jnp.asarray(fractions) * variances - decay)
 
 
+@compiled()
 def euclidean_infonce_loss(
     weight: Float[Arr, "rank dim"],
     within: Matrix,
@@ -225,6 +235,7 @@ def euclidean_infonce_loss(
     return jnp.trace(weight @ within @ weight.T) / temperature - 0.5 * (log_determinant + spread)
 
 
+@compiled()
 def projector_weight(variances: Vector, directions: Matrix, temperature: float | Scalar) -> Matrix:
     """Weight W with embedding variance τu along generalized directions, one row a direction.
 

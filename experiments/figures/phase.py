@@ -4,75 +4,73 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
-from experiments.figures.style import BLACK, COLORS, drawing
+from experiments.figures.style import BLACK, COLORS, FULL_WIDTH, drawing
 
 
 def phase_figure(
     path: Path,
     retentions: Float[np.ndarray, " retentions"],
     strengths: Float[np.ndarray, " strengths"],
-    advantage: Float[np.ndarray, "strengths retentions"],
+    advantage: Float[np.ndarray, "two strengths retentions"],
     edges: Float[np.ndarray, " strengths"],
     points: Float[np.ndarray, "points 2"],
     gains: Float[np.ndarray, " points"],
     clear: Bool[np.ndarray, " points"],
+    *,
+    weight_decay: float,
 ) -> None:
-    """Advantage of the layer before the head, with simulated winners on top.
+    """Advantage of the layer before the head, without and with weight decay.
 
     Args:
       path: The PNG.
       retentions: Augmentation retention of the task's feature, ascending.
       strengths: Its strength, ascending, drawn on a logarithmic axis.
-      advantage: log2 of the indicator after the head over the one before it.
+      advantage: log2 of the indicator after the head over the one before it, without and with
+        weight decay; NaN where the feature is in neither layer.
       edges: Retention at which both layers are equal, for each strength; may lie outside [0, 1].
       points: Retention and strength of each simulation.
       gains: Its accuracy before the head less that after it.
       clear: Whether the gain is beyond two standard errors.
+      weight_decay: Of the second map.
     """
-    limit = float(np.max(np.abs(np.clip(advantage, -2, 3))))
+    # Values beyond are drawn in the darkest color, so that small advantages are seen at all.
+    limit = 3.0
     colors = LinearSegmentedColormap.from_list("layers", [COLORS[1], "#f7f6f2", COLORS[0]])
-    with drawing(path, 5.6, 4.0) as figure:
-        axes = figure.subplots()
-        mesh = axes.pcolormesh(
-            retentions,
-            strengths,
-            np.clip(advantage, -limit, limit),
-            cmap=colors,
-            norm=TwoSlopeNorm(0.0, -limit, limit),
-            shading="gouraud",
-            rasterized=True,
-        )
-        inside = edges <= 1.0
-        axes.plot(edges[inside], strengths[inside], color=BLACK, linewidth=1.4)
-        before = clear & (gains > 0)
-        after = clear & (gains < 0)
-        for chosen, color, label in (
-            (before, COLORS[0], "simulated: before the head better"),
-            (after, COLORS[1], "simulated: after the head better"),
-        ):
-            axes.plot(
-                *points[chosen].T,
-                "o",
-                color=color,
-                markeredgecolor="white",
-                markersize=5,
-                label=label,
-                linestyle="none",
+    colors = colors.with_extremes(bad="#bdbdbd")
+    with drawing(path, FULL_WIDTH, 3.6) as figure:
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        norm = TwoSlopeNorm(0.0, -limit, limit)
+        for axes, values in zip(panels, advantage):
+            axes.pcolormesh(
+                retentions,
+                strengths,
+                np.ma.masked_invalid(np.clip(values, -limit, limit)),
+                cmap=colors,
+                norm=norm,
+                shading="nearest",
+                rasterized=True,
             )
-        if np.any(~clear):
-            axes.plot(*points[~clear].T, "x", color="#555555", label="tie", linestyle="none")
-        axes.set_yscale("log")
-        axes.set_xlim(retentions[0], retentions[-1])
-        axes.set_ylim(strengths[0], strengths[-1])
-        axes.grid(visible=False)
-        axes.set_xlabel("augmentation retention α of the task's feature")
-        axes.set_ylabel("strength φ of the task's feature")
-        for text, place in (
-            ("disrupted by\naugmentation", (0.03, 0.63)),
-            ("too weak", (0.6, 0.055)),
-            ("too strong", (0.6, 0.945)),
+            axes.set_yscale("log")
+            axes.set_xlim(retentions[0], retentions[-1])
+            axes.set_ylim(strengths[0], strengths[-1])
+            axes.grid(visible=False)
+            axes.set_xlabel("augmentation retention α of the task's feature")
+        left, right = panels
+        inside = edges <= 1.0
+        left.plot(edges[inside], strengths[inside], color=BLACK, linewidth=1.4)
+        _points(left, points, gains, clear)
+        left.set_ylabel("strength φ of the task's feature")
+        left.set_title("no weight decay")
+        right.set_title(f"weight decay {weight_decay:g}")
+        for axes, text, place in (
+            (left, "disrupted by\naugmentation", (0.03, 0.63)),
+            (left, "too weak", (0.6, 0.055)),
+            (left, "too strong", (0.6, 0.945)),
+            (right, "gray: in neither layer", (0.06, 0.055)),
         ):
             axes.annotate(
                 text,
@@ -83,6 +81,31 @@ def phase_figure(
                 va="center",
                 bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "linewidth": 0},
             )
-        bar = figure.colorbar(mesh, ax=axes, pad=0.02)
+        bar = figure.colorbar(ScalarMappable(norm, colors), ax=panels, pad=0.02, extend="both")
         bar.set_label("log2 of labels needed after / before the head")
         figure.legend(loc="outside upper left", ncols=3)
+
+
+def _points(
+    axes: Axes,
+    points: Float[np.ndarray, "points 2"],
+    gains: Float[np.ndarray, " points"],
+    clear: Bool[np.ndarray, " points"],
+) -> None:
+    for chosen, color, label in (
+        (clear & (gains > 0), COLORS[0], "simulated: before the head better"),
+        (clear & (gains < 0), COLORS[1], "simulated: after the head better"),
+    ):
+        axes.plot(
+            *points[chosen].T,
+            "o",
+            color=color,
+            markeredgecolor="white",
+            markersize=4.5,
+            label=label,
+            linestyle="none",
+        )
+    if np.any(~clear):
+        axes.plot(
+            *points[~clear].T, "x", color="#555555", markersize=4.5, label="tie", linestyle="none"
+        )

@@ -91,11 +91,12 @@ DRAWN = {
         path,
         np.linspace(0.1, 1, 9),
         np.geomspace(0.1, 3, 8),
-        RNG.normal(size=(8, 9)),
+        RNG.normal(size=(2, 8, 9)),
         np.linspace(0.2, 1.5, 8),
         RNG.uniform(0.2, 0.9, size=(4, 2)),
         np.array([0.1, -0.1, 0.0, 0.2]),
         np.array([True, True, False, True]),
+        weight_decay=0.1,
     ),
 }
 
