@@ -130,7 +130,7 @@ def test_neighbors_are_counted_beside_those_of_raw_pixels(finished):
     assert all(0 <= line["embedding"] <= 1 for line in lines)
 
 
-def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp_path):
+def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp_path, monkeypatch):
     workdir, whole = finished
     cut = tmp_path / "cut"
     shutil.copytree(workdir, cut)
@@ -141,6 +141,11 @@ def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp
     lines = (cut / "neighbors.jsonl").read_text().splitlines(keepends=True)
     stale = '{"step": 20, "pixels": 9, "embedding": 9}\n{"step": 20, "emb'
     (cut / "neighbors.jsonl").write_text("".join(lines[:2]) + stale)
+    with monkeypatch.context() as patch:
+        # Parameters that a step spoiled are not saved: the checkpoint before stays the newest.
+        patch.setattr("ssljax.loop._all_finite", lambda params: jnp.zeros((), bool))
+        with pytest.raises(NonFiniteMetrics, match=r"step 20 left .* is that of step 10 in"):
+            _fit(cut)
     resumed = _fit(cut)
     assert _files(cut) == _files(workdir)
     assert (cut / "neighbors.jsonl").read_text() == (workdir / "neighbors.jsonl").read_text()
