@@ -242,9 +242,12 @@ def _arrays(name, split):
         pairs.append(_checked_pair(path, arrays[keys[0]], arrays[keys[1]], needs))
     images = np.concatenate([images for images, _ in pairs])
     labels = np.concatenate([labels for _, labels in pairs])
-    num_classes = 1 + max(
-        int(array.max()) for key, array in arrays.items() if key in ("labels", "test_labels")
-    )
+    # Labels of the other split count too, so that both splits have the same classes.
+    kinds = {key: arrays[key] for key in ("labels", "test_labels") if key in arrays}
+    for key, array in kinds.items():
+        if not np.issubdtype(array.dtype, np.integer) or array.size == 0 or array.max() >= 2**31:
+            raise UsageError(f"{path} holds {key} of {array.dtype} {array.shape}; {needs}")
+    num_classes = 1 + max(int(array.max()) for array in kinds.values())
     return Dataset(images, labels, 1 / 255, num_classes, name)
 
 

@@ -3,6 +3,8 @@
 import html
 import json
 import math
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,12 +138,25 @@ def _layer_spectra(workdir: Path) -> list[Curve]:
     curves = []
     for path in sorted((workdir / "moments").glob("*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: np.load leaves a file open that turns out not to be its own.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "covariance" not in arrays:
                     continue
-                values = np.linalg.eigvalsh(np.asarray(arrays["covariance"], np.float64))[::-1]
-        except (OSError, ValueError, EOFError, KeyError) as error:
+                covariance = arrays["covariance"]
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            KeyError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise UsageError(f"{path} cannot be read: measure it again, or remove it") from error
+        is_square = covariance.ndim == 2 and covariance.shape[0] == covariance.shape[1] > 0
+        if covariance.dtype.kind != "f" or not is_square or not np.isfinite(covariance).all():
+            raise UsageError(f"{path} holds no covariance: measure it again, or remove it")
+        values = np.linalg.eigvalsh(covariance.astype(np.float64))[::-1]
         curves.append(Curve(path.stem, list(range(1, len(values) + 1)), values.tolist()))
     return curves
 
