@@ -4,30 +4,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from theory.errors import InputError
-from theory.flow import network_flow
-from theory.objectives import network_loss, spectral_objective
 from theory.unbalanced import layer_shares, two_layer_time, unbalanced_end, unbalanced_time_courses
 
 SCALE, ALIGNMENT = np.array([1.0, 0.5, 2.0]), np.array([0.9, 0.6, 0.3])
+TIMES = np.array([0.0, 0.7, 5.0, 300.0])
 WEIGHTS = np.array([[0.2, 0.5, 0.3], [0.9, 0.4, 0.8], [0.4, 1.1, 0.6]])
 
 
-def test_time_courses_are_those_of_the_whole_network():
-    loss = network_loss(spectral_objective, jnp.diag(SCALE), jnp.diag(SCALE * ALIGNMENT))
-    times = np.array([0.0, 0.7, 5.0])
-    layers = network_flow(loss, tuple(jnp.diag(row) for row in WEIGHTS), times)
-    ours = unbalanced_time_courses(WEIGHTS, SCALE, ALIGNMENT, times)
-    for layer in range(3):
-        np.testing.assert_allclose(
-            np.diagonal(layers[layer], axis1=1, axis2=2), ours[:, layer], atol=1e-8
-        )
+@pytest.fixture(scope="module")
+def path():
+    with jax.enable_x64(True):
+        return np.asarray(unbalanced_time_courses(WEIGHTS, SCALE, ALIGNMENT, TIMES))
 
 
-def test_end_state_is_where_flow_ends_and_imbalance_is_conserved():
-    path = unbalanced_time_courses(WEIGHTS, SCALE, ALIGNMENT, np.array([300.0]))
-    end = np.asarray(path[0])
+def test_time_courses_are_those_of_the_whole_network(path):
+    """All three matrices along Ẇ_l = −∂loss/∂W_l, integrated by SciPy from diagonal starts."""
+    covariance, cross = np.diag(SCALE), np.diag(SCALE * ALIGNMENT)
+
+    def velocity(_, flat):
+        first, second, third = flat.reshape(3, 3, 3)
+        product = third @ second @ first
+        slope = 4 * product @ (covariance @ product.T @ product @ covariance - cross)
+        below, above = second @ first, third @ second
+        pulls = (above.T @ slope, third.T @ slope @ first.T, slope @ below.T)
+        return -np.stack(pulls).ravel()
+
+    start = np.stack([np.diag(row) for row in WEIGHTS]).ravel()
+    layers = solve_ivp(velocity, (0, 5.0), start, "DOP853", TIMES[:3], rtol=1e-11, atol=1e-13).y
+    layers = layers.T.reshape(3, 3, 3, 3)
+    np.testing.assert_allclose(np.diagonal(layers, axis1=2, axis2=3), path[:3], atol=1e-8)
+
+
+def test_end_state_is_where_flow_ends_and_imbalance_is_conserved(path):
+    end = path[-1]
     imbalances = WEIGHTS**2 - WEIGHTS[0] ** 2
     np.testing.assert_allclose(end**2 - end[0] ** 2, imbalances, atol=1e-8)
     ours = unbalanced_end(imbalances, SCALE, ALIGNMENT)
