@@ -172,6 +172,9 @@ def test_photographs_of_tfds_are_decoded_to_one_size_and_damaged_ones_named(imag
     copy = pickle.loads(pickle.dumps(source))  # what a worker process is sent
     kept = [example for example in copy.read(range(5)) if not isinstance(example, Damaged)]
     np.testing.assert_array_equal([example.image for example in kept], loaded.images)
+    alone = [source.read([index])[0] for index in range(5)]
+    labels = [example.label for example in alone if not isinstance(example, Damaged)]
+    assert labels == [example.label for example in kept] == loaded.labels.tolist()
     with pytest.raises(UsageError, match="no train split; it has test"):
         load_dataset("imagenet_r", "train", imagenet_like)
 

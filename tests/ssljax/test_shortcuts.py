@@ -10,8 +10,10 @@ from ssljax.shortcuts import (
     GROUP_NAMES,
     Design,
     group_counts,
+    load_two_shortcuts,
     make_two_shortcuts,
 )
+from ssljax.sources import source_of
 
 # Every image is flat and its level names its class and its number: pictures can be read back.
 NUMBER = np.tile(np.arange(6), 10)
@@ -82,3 +84,19 @@ def test_designs_and_sets_that_cannot_be_meant_are_refused():
     few = Dataset(FLAT[:6], LABELS[:6], 1 / 255, 10, "a few")
     with pytest.raises(UsageError, match="a few has no images of class"):
         make_two_shortcuts(few, DIGITS, SMALL, seed=0)
+
+
+def test_training_and_validation_show_different_objects(monkeypatch):
+    sources = {"cifar10": IMAGES, "mnist": DIGITS}
+    monkeypatch.setattr("ssljax.shortcuts._HELD_OUT", 2)
+    monkeypatch.setattr("ssljax.shortcuts.open_split", lambda name, *rest: source_of(sources[name]))
+    monkeypatch.setattr("ssljax.shortcuts.DESIGNS", {"train": SMALL, "val": SMALL})
+    numbers = {}
+    for split in ("train", "val"):
+        made = load_two_shortcuts(split, None, None)
+        assert made.name == "two_shortcuts"
+        numbers[split] = set((made.images[:, 16, 16, 1] - 10).tolist())
+        assert made.images[:, 0, 0, 0].max() < 20 * 9  # backgrounds are shared, objects are none
+    assert numbers == {"train": {0, 1, 2, 3}, "val": {4, 5}}
+    with pytest.raises(UsageError, match="no all split"):
+        load_two_shortcuts("all", None, None)

@@ -20,8 +20,8 @@ KEY = jax.random.key(5)
 indices_of = jax.jit(lambda step: batch_indices(KEY, step, SIZE, BATCH, "epoch"))
 
 
-def streamed(source=SOURCE, **options):
-    with Stream(source, KEY, BATCH, STEPS, threads=3, **options) as stream:
+def streamed(source=SOURCE, batch_size=BATCH, **options):
+    with Stream(source, KEY, batch_size, STEPS, threads=3, **options) as stream:
         return list(stream), stream
 
 
@@ -37,10 +37,11 @@ def test_a_stream_gives_the_batches_of_resident_data_in_their_order():
     assert stream.waited >= 0
 
 
-def test_a_stream_resumes_from_its_step_alone():
-    whole, _ = streamed()
+@pytest.mark.parametrize("batch_size", [BATCH, 34])  # one chunk a batch, and seventeen
+def test_a_stream_resumes_from_its_step_alone(batch_size):
+    whole, _ = streamed(batch_size=batch_size)
     for start in (1, 6):
-        rest, _ = streamed(start=start)
+        rest, _ = streamed(batch_size=batch_size, start=start)
         assert len(rest) == STEPS - start
         for one, other in zip(rest, whole[start:]):
             for mine, theirs in zip(one, other):
