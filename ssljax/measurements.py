@@ -186,6 +186,7 @@ def measured_run(
     dataset: Dataset,
     *,
     test: Dataset | None = None,
+    train: Dataset | None = None,
     progress: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Everything that a configuration asks to be measured when training ends.
@@ -199,6 +200,7 @@ def measured_run(
       state: Its state.
       dataset: Images trained on.
       test: Test images where ``dataset`` is not the configuration's own.
+      train: The configuration's training images, where they are in memory already.
       progress: Show how far it is.
 
     Returns:
@@ -232,7 +234,7 @@ def measured_run(
         pair = (dataset, test)
     else:
         with loading_progress(config.data, enabled=progress) as report:
-            pair = load_pair(config, report)
+            pair = load_pair(config, report, train=train)
     if pair is None:
         return {}
     accuracies = evaluation(

@@ -120,7 +120,8 @@ def counted(
     def report(done: int, total: int) -> None:
         nonlocal first, shown
         now = time.monotonic()
-        if first is None:  # the first call compiled; the ETA leaves it out
+        if first is None or done <= first[1]:
+            # The first call compiled, the ETA leaves it out; a count that falls is another one.
             first = now, done
         elif now - shown > _COUNT_SECONDS:
             shown = now

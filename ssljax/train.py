@@ -144,6 +144,7 @@ def fit(
             dataset, source = training_data(config, report)
     else:
         source = source_of(dataset) if config.stream == "always" else None
+    train = dataset if source is None and config.split == "train" else None
     resuming = agreed(lambda: bool(saved_steps(workdir)))
     training = make_training(
         config,
@@ -175,7 +176,7 @@ def fit(
             state, step = training.place_state(restored.state), restored.step
             if progress:
                 notice(f"resuming {workdir} at step {step}")
-        monitor = _monitor(config, workdir, training, dataset, test, step, progress)
+        monitor = _monitor(config, workdir, training, dataset, train, test, step, progress)
         with ended_where_a_peer_is_lost():
             state = trained(
                 config,
@@ -197,6 +198,7 @@ def fit(
                 evaluated_state(config, state),
                 blended_dataset(dataset, config.digit_strength),
                 test=test,
+                train=train,
                 progress=progress,
             )
             write_report(workdir)
@@ -208,6 +210,7 @@ def _monitor(
     workdir: Path,
     training: Training,
     dataset: Dataset,
+    train: Dataset | None,
     test: Dataset | None,
     step: int,
     progress: bool,
@@ -220,7 +223,6 @@ def _monitor(
     if config.evaluation.every and test is not None:
         pair = (dataset, test)
     elif config.evaluation.every:
-        train = dataset if config.split == "train" else None
         with loading_progress(config.data, enabled=progress) as report:
             pair = load_pair(config, report, train=train)
     return make_monitor(config, workdir, training.network, dataset, pair, step=step)
