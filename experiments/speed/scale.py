@@ -141,9 +141,9 @@ def measured_speed(processes: int, devices: int, *, steps: int) -> float:
             for process in running:
                 process.kill()
         if any(process.wait() for process in running) or not out.exists():
-            last = (b"".join(errors).decode(errors="replace").strip().splitlines() or ["?"])[-1]
+            lines = b"".join(errors).decode(errors="replace").strip().splitlines() or ["?"]
             raise InputError(
-                f"{processes} processes of {devices} devices ended early ({last[:200]}): close other"
-                " programs and try again"
+                f"{processes} processes of {devices} devices ended early ({lines[-1][:200]}): close"
+                " other programs and try again"
             )
         return steps / float(out.read_text())
