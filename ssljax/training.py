@@ -32,13 +32,12 @@ from ssljax.input_normalization import (
     normalized_network,
 )
 from ssljax.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
-from ssljax.named_layers import layer_dims, named_layers
+from ssljax.named_layers import named_layers
 from ssljax.network import Network
-from ssljax.objective_config import LABELED, SUPERVISED
 from ssljax.observers import Observer
-from ssljax.online_probe import online_probe
 from ssljax.state import TrainState, make_state
 from ssljax.step import ResidentData, Update, make_draw, make_step, make_update
+from ssljax.supervision import check_labels, online_probes
 
 
 class Training(NamedTuple):
@@ -132,10 +131,10 @@ def make_training(
         return normalized_network(network, normalization) if is_normalized(config) else network
 
     network = network_on(None)
-    _check_labels(config, dataset, network)
+    check_labels(config, dataset, network)
     for observer in observers:
         named_layers(network, observer.layers)
-    observers = (*observers, *_online_probes(config, dataset, network))
+    observers = (*observers, *online_probes(config, dataset, network))
     optimizer = build_optimizer(config)
     average_decay = build_average_decay(config)
     update = make_update(
@@ -253,49 +252,6 @@ def _ring(parallel: Parallel) -> Mesh | None:
     mesh = parallel.mesh
     is_ring = parallel.mode == "jit" and mesh.size > 1 and len(mesh.axis_names) == 1
     return mesh if is_ring else None
-
-
-def _online_probes(config: Config, dataset: Dataset, network: Network) -> tuple[Observer, ...]:
-    """An observer for each layer with an online probe.
-
-    Raises:
-      UsageError: A layer does not exist or is no vector, or there are images without a class.
-    """
-    settings = config.online_probe
-    if not settings.layers:
-        return ()
-    layers = named_layers(network, settings.layers)
-    if dataset.labels.min() < 0:
-        raise UsageError(
-            f"{dataset.name} has images without a class, an online probe needs one for each: give"
-            " --online-probe.layers= or another --split"
-        )
-    dims = layer_dims(network, dataset.image_shape, layers)
-    return tuple(
-        online_probe(name, dim, dataset.num_classes, learning_rate=settings.learning_rate)
-        for name, dim in dims.items()
-    )
-
-
-def _check_labels(config: Config, dataset: Dataset, network: Network) -> None:
-    """Refuse data without labels, or too few scores for its classes, where the loss needs them."""
-    name = config.loss.name
-    if name not in LABELED:
-        return
-    if dataset.labels.min() < 0:
-        raise UsageError(
-            f"{dataset.name} has images without a class, the loss {name} needs one for each: give"
-            " another --split, or a --loss.name that needs no labels"
-        )
-    if name not in SUPERVISED:
-        return
-    layer = "predictor" if config.head.classes else "embedding"
-    found = layer_dims(network, dataset.image_shape, (layer,))[layer]
-    if found < dataset.num_classes:
-        raise UsageError(
-            f"{found} scores for the {dataset.num_classes} classes of {dataset.name}: give"
-            f" --head.classes {dataset.num_classes}"
-        )
 
 
 def call_lengths(num_steps: int, length: int) -> tuple[int, ...]:
