@@ -21,7 +21,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one a line; none without the file, nor from a half-written line.
+    """The objects of a file with one a line; none without the file, nor from a damaged line on.
 
     A process that was killed leaves at most its last line half-written.
     """
@@ -29,9 +29,12 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if path.exists():
         for text in path.read_text().splitlines():
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
             except ValueError:
                 break
+            if not isinstance(line, dict):
+                break
+            lines.append(line)
     return lines
 
 

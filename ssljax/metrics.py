@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ssljax.files import write_text
+from ssljax.files import read_json_lines, write_text
 from ssljax.progress import TrainingProgress, notice
 
 METRICS_FILE = "metrics.jsonl"
@@ -22,15 +22,7 @@ class NonFiniteMetrics(RuntimeError):
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """The lines of ``metrics.jsonl``; a half-written last line is left out."""
-    path = workdir / METRICS_FILE
-    lines = []
-    if path.exists():
-        for text in path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+    return read_json_lines(workdir / METRICS_FILE)
 
 
 class MetricsWriter:

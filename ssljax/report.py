@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ssljax.errors import UsageError
-from ssljax.files import read_json, write_text
+from ssljax.files import read_json, read_json_lines, write_text
 from ssljax.metrics import read_metrics
 from ssljax.svg import Curve, svg_curves
 
@@ -80,12 +80,14 @@ def write_report(workdir: Path) -> Path:
       UsageError: The folder holds no run.
     """
     config = read_json(workdir / "config.json")
-    metrics = read_metrics(workdir)
+    metrics = _lines(read_metrics(workdir))
     parts = [f"<p>{html.escape(_summary(config, metrics))}</p>", *_accuracies(workdir)]
     for name in _curve_names(metrics):
         lines = [line for line in metrics if _is_number(line.get(name))]
         curve = Curve(name, [line["step"] for line in lines], [line[name] for line in lines])
         parts.append(figure(svg_curves([curve], "step", name), name))
+    neighbors = svg_curves(_neighbors(workdir), "step", "k-NN accuracy")
+    parts.append(figure(neighbors, "nearest neighbors along training, and of raw pixels"))
     spectra = _layer_spectra(workdir)
     drawn = svg_curves(spectra, "mode", "eigenvalue", log_y=True)
     parts.append(figure(drawn, "layer spectra: eigenvalues of each layer's covariance over views"))
@@ -97,6 +99,11 @@ def write_report(workdir: Path) -> Path:
     path = workdir / REPORT_FILE
     write_text(path, page(f"Run {workdir.absolute().name}", parts))
     return path
+
+
+def _lines(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Objects that say of which step they are; anything else in a file was not written by a run."""
+    return [line for line in found if isinstance(line, dict) and _is_number(line.get("step"))]
 
 
 def _summary(config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -132,6 +139,16 @@ def _has_accuracies(row: Any) -> bool:
 def _curve_names(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
     names = dict.fromkeys(name for line in metrics for name in line if name != "step")
     return [name for name in names if any(_is_number(line.get(name)) for line in metrics)]
+
+
+def _neighbors(workdir: Path) -> list[Curve]:
+    """Accuracy of each layer, as the run's schedule measured it."""
+    lines = _lines(read_json_lines(workdir / "neighbors.jsonl"))
+    curves = []
+    for name in _curve_names(lines):
+        own = [line for line in lines if _is_number(line.get(name))]
+        curves.append(Curve(name, [line["step"] for line in own], [line[name] for line in own]))
+    return curves
 
 
 def _layer_spectra(workdir: Path) -> list[Curve]:

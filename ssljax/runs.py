@@ -71,16 +71,17 @@ def summarized(workdir: Path, name: str) -> RunSummary:
         environment = _environment(workdir)
         wanted = int(config.get("num_steps", 0))
         steps = saved_steps(workdir)
+        last = dict(metrics[-1]) if metrics else {}
+        last_step = int(last.get("step", 0))
     except (UsageError, OSError, TypeError, ValueError):
         return RunSummary(name, "unreadable", 0, 0, {}, {}, {}, "")
-    last = metrics[-1] if metrics else {}
     saved = steps[-1] if steps else 0
     state = "finished" if saved >= wanted else "stopped" if saved else "new"
     if is_claimed(workdir):
         state = "running"
     commit = str(environment.get("git_commit", ""))[:8]
     changed = "+" if environment.get("git_dirty") else ""
-    step = max(saved, int(last.get("step", 0)))
+    step = max(saved, last_step)
     return RunSummary(name, state, step, wanted, config, last, accuracies, commit + changed)
 
 

@@ -32,7 +32,7 @@ from ssljax.network import Network
 from ssljax.observers import Observer
 from ssljax.progress import loading_progress, notice
 from ssljax.record import ENVIRONMENT_FILE, environment
-from ssljax.report import write_report
+from ssljax.report import REPORT_FILE, write_report
 from ssljax.run_data import training_data
 from ssljax.run_folder import (
     RunDescription,
@@ -201,7 +201,7 @@ def fit(
                 train=train,
                 progress=progress,
             )
-            write_report(workdir)
+            _report(workdir)
     return RunResult(state, read_metrics(workdir), training.network, config, evaluation)
 
 
@@ -265,7 +265,15 @@ def keep_finished(
             blended_dataset(dataset, config.digit_strength),
             progress=False,
         )
+        _report(workdir)
+
+
+def _report(workdir: Path) -> None:
+    """Write the page; what cannot be shown there does not undo a finished run."""
+    try:
         write_report(workdir)
+    except UsageError as error:
+        notice(f"no {REPORT_FILE}: {error}")
 
 
 def _check_folder(workdir: Path, config: Config) -> None:

@@ -120,6 +120,23 @@ def test_the_page_shows_the_run_fetches_nothing_and_escapes_everything(tmp_path)
     assert "&lt;script&gt;" in text
 
 
+@pytest.mark.parametrize("line", ["5", "[1]", '{"loss": 1}', '{"step": "x", "loss": []}', "{"])
+def test_lines_that_no_run_wrote_are_left_out_of_page_and_table(tmp_path, line):
+    workdir = _fake_run(tmp_path / "run")
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    (workdir / "neighbors.jsonl").write_text(line + "\n")
+    assert "Step 30 of 30" in write_report(workdir).read_text()
+    assert summarized(workdir, "run").state in ("new", "unreadable")
+
+
+def test_a_page_shows_what_was_measured_along_the_way(tmp_path):
+    workdir = _fake_run(tmp_path / "run")
+    lines = [json.dumps({"step": n, "pixels": 0.9, "feature": 0.1 * n}) + "\n" for n in (1, 2)]
+    (workdir / "neighbors.jsonl").write_text("".join(lines))
+    assert "nearest neighbors along training" in write_report(workdir).read_text()
+
+
 def test_a_page_reads_no_pickled_moments(tmp_path):
     workdir = _fake_run(tmp_path / "run")
     (workdir / "moments").mkdir()
