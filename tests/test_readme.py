@@ -14,7 +14,12 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = [
     line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    python -m ")
 ]
-NEEDS_MORE = ("TFDS_DIRECTORY",)
+NEEDS_MORE = (
+    "TFDS_DIRECTORY",
+    "experiments strength",  # CIFAR-10 and half an hour
+    "experiments all",
+    "experiments speed",  # the peers
+)
 
 
 def test_the_python_example_runs_and_returns_four_layers(capsys):
