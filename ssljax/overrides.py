@@ -216,13 +216,32 @@ def config_from_dict(default: ConfigType, values: Mapping[str, Any]) -> ConfigTy
     Raises:
       UsageError: A field is unknown or a value is refused.
     """
-    flat = dict(_flattened(values))
-    kinds = {".".join(setting.path): setting.value for setting in settings(default)}
-    read = {
-        path: tuple(value) if isinstance(kinds.get(path), tuple) else value
-        for path, value in flat.items()
-    }
+    known = {".".join(setting.path): setting for setting in settings(default)}
+    read = {}
+    for path, value in _flattened(values):
+        if path in known and not _is_of_type(known[path].annotation, value):
+            raise UsageError(
+                f"{path} is {value!r} in the file, a value such as {known[path].value!r} was"
+                " wanted: restore the file"
+            )
+        is_list = path in known and isinstance(known[path].value, tuple)
+        read[path] = tuple(value) if is_list else value
     return overridden(default, read)
+
+
+def _is_of_type(annotation: Any, value: Any) -> bool:
+    """Whether a value read from JSON can be one of a field's; literals check their own."""
+    if get_origin(annotation) is Literal:
+        return isinstance(value, str | int | float)
+    if get_origin(annotation) is tuple:
+        item = get_args(annotation)[0]
+        return isinstance(value, list | tuple) and all(_is_of_type(item, part) for part in value)
+    if annotation is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) < 2**1000 if isinstance(value, int) else is_number
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return not isinstance(annotation, type) or isinstance(value, annotation)
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
