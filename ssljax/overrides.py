@@ -224,15 +224,21 @@ def config_from_dict(default: ConfigType, values: Mapping[str, Any]) -> ConfigTy
                 f"{path} is {value!r} in the file, a value such as {known[path].value!r} was"
                 " wanted: restore the file"
             )
-        is_list = path in known and isinstance(known[path].value, tuple)
-        read[path] = tuple(value) if is_list else value
+        read[path] = _from_json(known[path].annotation, value) if path in known else value
     return overridden(default, read)
 
 
+def _from_json(annotation: Any, value: Any) -> Any:
+    """JSON knows no tuples, and writes a round number as an integer where others wrote it."""
+    if get_origin(annotation) is tuple:
+        return tuple(_from_json(get_args(annotation)[0], part) for part in value)
+    return float(value) if annotation is float else value
+
+
 def _is_of_type(annotation: Any, value: Any) -> bool:
-    """Whether a value read from JSON can be one of a field's; literals check their own."""
+    """Whether a value read from JSON can be one of a field's; nothing is converted by guessing."""
     if get_origin(annotation) is Literal:
-        return isinstance(value, str | int | float)
+        return value in get_args(annotation)
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
         return isinstance(value, list | tuple) and all(_is_of_type(item, part) for part in value)
