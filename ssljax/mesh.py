@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ssljax.arrays import PyTree
+from ssljax.cpu import compiler_options
 from ssljax.devices import BATCH_AXIS, MODEL_AXIS, make_mesh, placed
 from ssljax.distributed import wait_for_all
 from ssljax.errors import UsageError
@@ -252,7 +253,12 @@ def compiled(
     if parallel.mode == "jit":
         # Metrics are whole everywhere, so that every process can read them.
         where = (state_shardings or parallel.replicated, parallel.replicated)
-        jitted = jax.jit(step, donate_argnums=0, out_shardings=where)
+        jitted = jax.jit(
+            step,
+            donate_argnums=0,
+            out_shardings=where,
+            compiler_options=compiler_options(),
+        )
         return _compiled_by_all(jitted) if jax.process_count() > 1 else jitted
     return jax.pmap(
         step,

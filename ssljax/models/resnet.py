@@ -9,6 +9,7 @@ from flax import nnx
 
 from ssljax.arrays import Array, Float
 from ssljax.errors import UsageError
+from ssljax.models.convolution import convolved
 from ssljax.models.initialization import scaled_normal
 from ssljax.models.normalization import FeatureCentering, make_norm
 
@@ -54,6 +55,13 @@ class _Convolution(nnx.Conv):
             param_dtype=param_dtype,
         )
 
+    def __call__(self, inputs: Float[Array, "batch height width inputs"], *, train: bool = False):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The convolved maps; on the CPU in the form that is fastest there."""
+        if jax.default_backend() != "cpu" or self.use_bias or inputs.dtype != jnp.float32:
+            return super().__call__(inputs)
+        assert isinstance(self.strides, int)
+        return convolved(inputs, self.kernel[...], self.strides, train=train)
+
 
 class _ResidualBlock(nnx.Module):
     """relu(shortcut(x) + branch(x)); in a bottleneck the stride sits in the 3x3 (v1.5)."""
@@ -78,13 +86,13 @@ class _ResidualBlock(nnx.Module):
     def __call__(self, x, *, train):
         branch = x
         for i in range(1, self.depth + 1):
-            branch = getattr(self, f"conv{i}")(branch)
+            branch = getattr(self, f"conv{i}")(branch, train=train)
             branch = getattr(self, f"norm{i}")(branch, train=train)
             if i < self.depth:
                 branch = jax.nn.relu(branch)
         shortcut = x
         if self.projects:
-            shortcut = self.shortcut_norm(self.shortcut_conv(x), train=train)
+            shortcut = self.shortcut_norm(self.shortcut_conv(x, train=train), train=train)
         return jax.nn.relu(shortcut + branch)
 
 
@@ -221,7 +229,7 @@ class ResNet(nnx.Module):
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch *rest"]]:
         """Outputs of the layers by name, pooled and, as ``NAME/map``, before pooling."""
-        x = self.stem_conv(images.astype(self.dtype))
+        x = self.stem_conv(images.astype(self.dtype), train=train)
         x = jax.nn.relu(self.stem_norm(x, train=train))
         if self.stem == "imagenet":
             x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
