@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ssljax.events import EventFile
 from ssljax.files import read_json_lines, write_text
 from ssljax.progress import TrainingProgress, notice
 
@@ -42,7 +43,7 @@ class MetricsWriter:
         self._last = kept[-1]["step"] if kept else 0
         self._path = path
         self._file = path.open("a")
-        self._events = _event_writer(workdir, step)
+        self._events = _event_file(workdir, step)
         if self._events is None:
             notice("tensorboardX is not installed: no TensorBoard events, metrics.jsonl has all")
 
@@ -54,9 +55,8 @@ class MetricsWriter:
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
         if self._events is not None:
-            for name, value in scalars.items():
-                if isinstance(value, (int, float)):
-                    self._events.add_scalar(name, value, step)
+            numbers = {k: v for k, v in scalars.items() if isinstance(v, int | float)}
+            self._events.write(step, numbers)
 
     def history(self) -> bytes:
         """Everything written so far, by now on the disk."""
@@ -65,17 +65,18 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Flush and close the files."""
-        self._file.close()
-        if self._events is not None:
-            self._events.close()
+        try:
+            self._file.close()
+        finally:
+            if self._events is not None:
+                self._events.close()
 
 
-def _event_writer(workdir: Path, step: int) -> Any:
+def _event_file(workdir: Path, step: int) -> EventFile | None:
     try:
-        from tensorboardX import SummaryWriter  # noqa: PLC0415
+        return EventFile(workdir / "events", step)
     except ImportError:
         return None
-    return SummaryWriter(str(workdir / "events"), purge_step=step + 1, flush_secs=10)
 
 
 class MetricsReport:
