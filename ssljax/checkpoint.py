@@ -1,10 +1,9 @@
 """Saving and restoring the train state, through Orbax.
 
-Three habits of Orbax are worked around here: its default policy skips a save silently while
-another one runs, `latest` names steps that cannot be read, and every kind of damage comes back
-as pages about handlers. Saves are therefore forced and their answer checked, restoring tries one
-step after the other, newest first, and each failure is one line. What Orbax does not notice, the
-manifest does (`ssljax.manifest`).
+Orbax skips a save silently while another one runs, names steps as latest that cannot be read, and
+reports damage in pages about handlers. Saves are therefore forced and their answer checked,
+restoring tries one step after the other, newest first, and each failure is one line. What Orbax
+does not notice, the manifest does (`ssljax.manifest`).
 """
 
 import contextlib
@@ -54,6 +53,7 @@ class Checkpoints:
         self._saver: Any = None
         self._sealing: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._silence = contextlib.ExitStack()
         if is_first():
             for path in (workdir / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(path)  # of a save that a killed process did not finish
@@ -78,6 +78,8 @@ class Checkpoints:
         folder = self._workdir / CHECKPOINTS
         try:
             if self._saver is None:
+                # A failure comes back as an exception; Orbax's threads also print theirs, in pages.
+                self._silence.enter_context(_quiet())
                 self._saver = ocp.training.Checkpointer(str(folder.absolute()))
             response = self._saver.save_async(step, state, force=True, overwrite=True)
         except Exception as error:  # OSError, ValueError of tensorstore, …
@@ -111,6 +113,7 @@ class Checkpoints:
                 saver, self._saver = self._saver, None
                 with contextlib.suppress(Exception):  # what failed was said by _finish
                     saver.close()
+            self._silence.close()
 
     def _finish(self) -> None:
         if self._sealing is not None:
@@ -224,10 +227,7 @@ def set_aside(workdir: Path, step: int) -> Path:
 
 
 def abstract(state: PyTree, sharding: Any) -> PyTree:
-    """Shapes and types of a state (or of a function's answer), placed as ``sharding`` says.
-
-    ``sharding`` is one for all leaves, or a tree like the state with one for each.
-    """
+    """Shapes and types of a state, placed as ``sharding`` says: one for all leaves, or a tree."""
     shardings = (
         jax.tree.map(lambda leaf: sharding, state)
         if isinstance(sharding, jax.sharding.Sharding)
