@@ -271,13 +271,19 @@ def compiled(
 
 
 def _compiled_by_all(jitted: Any) -> Step:
-    """The function, first run when every process has compiled it: some take longer than others."""
+    """The function, first run when every process has compiled it: some take longer than others.
+
+    Simulated devices wait for each other in threads of one pool, which several programs in flight
+    can use up: there each call is waited for.
+    """
     programs: list[Any] = []
+    is_simulated = jax.default_backend() == "cpu"
 
     def call(*arguments: Any) -> Any:
         if not programs:
             programs.append(jitted.lower(*arguments).compile())
             wait_for_all("compiled")
-        return programs[0](*arguments)
+        answer = programs[0](*arguments)
+        return jax.block_until_ready(answer) if is_simulated else answer
 
     return call
