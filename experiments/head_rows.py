@@ -41,7 +41,11 @@ def distance_row(
       The row.
     """
     seeds = np.arange(len(distances))
-    worst = np.argmax(distances / np.minimum(LAW_DISTANCE, nulls / NULL_RATIO), axis=1)
+    accepted = np.minimum(LAW_DISTANCE, nulls / NULL_RATIO)
+    # Where a null is as good as the measurement itself nothing is accepted: the worst there is.
+    shares = np.full(distances.shape, np.inf)
+    np.divide(distances, accepted, out=shares, where=accepted > 0)
+    worst = np.argmax(shares, axis=1)
     error, null = distances[seeds, worst], float(np.min(nulls[seeds, worst]))
     return error_row(number, claim, source, error, null, min(LAW_DISTANCE, null / NULL_RATIO))
 

@@ -16,7 +16,6 @@ class Scale:
       linear_steps: Training steps of the linear model.
       linear_views: Views of each image for its predicted moments.
       records: Moments in training at which the linear model's weights are kept.
-      blocks: Blocks in each stage of the ResNet.
       joint_steps: Steps in which encoder and head train together.
       settling_steps: Steps in which the head alone goes on.
       head_views: Views of each image for the head's moments, and as many to settle on.
@@ -29,7 +28,6 @@ class Scale:
     linear_steps: int
     linear_views: int
     records: int
-    blocks: tuple[int, ...]
     joint_steps: int
     settling_steps: int
     head_views: int
@@ -39,16 +37,13 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale((0,), 200, 4, 4, (1,), 30, 200, 4, 40, (0.2, 0.8), 4),
-    "laptop": Scale(
-        (20, 21, 22), 4000, 16, 40, (1, 1, 1), 350, 4000, 8, 400, (0.1, 0.2, 0.35, 0.55, 0.8), 12
-    ),
+    "smoke": Scale((0,), 200, 4, 4, 30, 200, 4, 40, (0.2, 0.8), 4),
+    "laptop": Scale((20, 21, 22), 4000, 16, 40, 350, 4000, 8, 400, (0.1, 0.2, 0.35, 0.55, 0.8), 12),
     "paper": Scale(
         tuple(range(20, 30)),
         4000,
         32,
         80,
-        (1, 1, 1),
         350,
         4000,
         16,
@@ -74,7 +69,6 @@ def head_config(scale: Scale, seed: int) -> Config:
     """Part B: a small ResNet with a linear head of depth two."""
     return preset_with(
         "digits_resnet",
-        encoder=dataclasses.replace(preset("digits_resnet").encoder, stage_sizes=scale.blocks),
         num_steps=scale.joint_steps,
         seed=seed,
         # The comparison measures what it needs itself.

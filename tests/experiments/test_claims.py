@@ -163,3 +163,11 @@ def test_the_strength_experiment_runs_at_smoke_scale(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "report.html").is_file()
     again = run(tmp_path / "out", "smoke")  # the cache gives the same networks
     assert [row.measured for row in again.rows] == [row.measured for row in results.rows]
+
+
+def test_a_distance_whose_null_is_as_good_is_never_accepted():
+    from experiments.head_rows import distance_row
+
+    row = distance_row(15, "c", "s", np.array([[0.01, 0.02]]), np.array([[0.5, 0.0]]))
+    assert row.error == pytest.approx(0.02)  # the layer whose null is at no distance
+    assert row.verdict == "fails"
