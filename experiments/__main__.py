@@ -16,6 +16,7 @@ EPILOG = """examples:
   python -m experiments compare runs/digits_resnet --settle --out runs/compare
   python -m experiments compare FEATURES.npz --weight-decay 0.1 --out runs/compare
   python -m experiments spectra runs/digits_smoke
+  python -m experiments speed --only theory --out runs/speed
   python -m experiments train digits_linear --observe ranks,defects,ledger
 
 experiments:
@@ -27,6 +28,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see python -m experiments --help")
+
+
+class _HelpWithExample(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Defaults beside every option, and the example as it is typed."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +87,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     spectra.add_argument("run", type=Path, help="a run folder of ssljax")
     spectra.add_argument("--out", type=Path, help="folder of the figures (the run folder)")
+    speed = commands.add_parser(
+        "speed",
+        help="how fast, beside peers from PyPI and stated targets",
+        description="Time ours and others in turn; writes speed.json and speed.png. The peers come"
+        " with pip install -e '.[bench]'; what is not installed is left out and named.",
+        epilog="example:\n  python -m experiments speed --only losses,augment --out runs/speed",
+        formatter_class=_HelpWithExample,
+    )
+    speed.add_argument("--out", type=Path, default=Path("runs/speed"), help="folder of the results")
+    speed.add_argument(
+        "--only",
+        help="benchmarks or groups (theory, losses, augment, train, gpu,"
+        " scale), with commas; default: all",
+    )
+    speed.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    speed.add_argument(
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
+        help="processor: where others use the machine; fair for one thread only",
+    )
+    speed.add_argument(
+        "--large", action="store_true", help="also dimension 10000: minutes and 8 GiB"
+    )
     commands.add_parser(
         "train",
         add_help=False,
@@ -144,6 +175,13 @@ def _run(given: argparse.Namespace) -> int:
         from experiments.spectra import run_spectra  # noqa: PLC0415
 
         run_spectra(given.run, given.out or given.run)
+        return 0
+    if given.name == "speed":
+        from experiments.speed.run import run as run_speed  # noqa: PLC0415
+
+        run_speed(
+            given.out, only=given.only, rounds=given.rounds, clock=given.clock, large=given.large
+        )
         return 0
     if given.name == "all":
         from experiments.everything import run_all  # noqa: PLC0415

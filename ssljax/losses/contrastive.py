@@ -61,10 +61,36 @@ def nt_xent(
 def log_normalizers(
     rows: Float[Array, "rows dim"], temperature: float | Float[Array, ""]
 ) -> Float[Array, "rows"]:
-    """For each row a, log of the sum over b != a of exp(row_a · row_b / temperature)."""
-    logits = inner_products(rows, rows) / temperature
+    """For each row a, log of the sum over b != a of exp(row_a · row_b / temperature).
+
+    Its backward pass is written by hand, as in `ssljax.losses.blockwise` and for the same formula:
+    logits are symmetric, so that one product serves where automatic differentiation takes two.
+    Reverse mode only.
+    """
+    return _log_normalizers(rows / jnp.sqrt(jnp.asarray(temperature, rows.dtype)))
+
+
+@jax.custom_vjp
+def _log_normalizers(rows):
+    return _normalizers_forward(rows)[0]
+
+
+def _normalizers_forward(rows):
+    logits = inner_products(rows, rows)
     itself = jnp.eye(rows.shape[0], dtype=bool)
-    return jax.nn.logsumexp(jnp.where(itself, -jnp.inf, logits), axis=1)
+    logits = jnp.where(itself, -jnp.inf, logits)
+    logs = jax.nn.logsumexp(logits, axis=1)
+    return logs, (rows, logits, logs)
+
+
+def _normalizers_backward(saved, cotangent):
+    rows, logits, logs = saved
+    weights = cotangent[:, None] * jnp.exp(logits - logs[:, None])
+    weights += cotangent[None, :] * jnp.exp(logits - logs[None, :])
+    return (jnp.matmul(weights, rows, precision="highest"),)
+
+
+_log_normalizers.defvjp(_normalizers_forward, _normalizers_backward)
 
 
 def info_nce(

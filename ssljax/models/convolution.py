@@ -2,13 +2,13 @@
 
 Two things differ, measured on two cores for images of 32x32 (forward and backward pass):
 
-* A 1x1 convolution is a matrix product of the pixels it reads: 24 ms become 9.
+* A 1x1 convolution is a matrix product of the pixels it reads: 24 ms become 7.
 * The gradient of a kernel is a convolution for which XLA transposes the input so that the batch
   comes last. With the whole batch at once every read of that transpose misses the cache; a part
   of a mebibyte at a time stays in it: 12 % of the step of a ResNet of width 16.
 
-The numbers are those of the plain convolution, to rounding. The second form has its own backward
-pass and so no forward mode: it is for training steps only.
+The numbers are those of the plain convolution, to rounding. Both have a backward pass of their
+own and so no forward mode: they are for training steps only.
 """
 
 from functools import partial
@@ -43,7 +43,9 @@ def convolved(
       What `jax.lax.conv_general_dilated` returns, to rounding.
     """
     if kernel.shape[0] == 1:
-        return x[:, ::stride, ::stride] @ kernel[0, 0]
+        pixels, matrix = x[:, ::stride, ::stride], kernel[0, 0]
+        product = _product(pixels.reshape(-1, x.shape[-1]), matrix) if train else pixels @ matrix
+        return product.reshape(*pixels.shape[:-1], matrix.shape[-1])
     parts = num_parts(x.shape[0], x.nbytes) if train else 1
     if parts == 1:
         return _plain(x, kernel, stride)
@@ -77,6 +79,20 @@ def _plain(x, kernel, stride):
         ((side, side), (side, side)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+@jax.custom_vjp
+def _product(rows, matrix):
+    return rows @ matrix
+
+
+def _product_backward(saved, cotangent):
+    # JAX's own order of the second product makes XLA transpose the whole cotangent first.
+    rows, matrix = saved
+    return cotangent @ matrix.T, rows.T @ cotangent
+
+
+_product.defvjp(lambda rows, matrix: (rows @ matrix, (rows, matrix)), _product_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -1,0 +1,1 @@
+"""Other implementations, called through their public interfaces; one file each."""
