@@ -218,7 +218,7 @@ def head_of_file(path: Path) -> HeadSource:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} is neither a run folder nor a readable npz file ({error}); give a folder of"
             " ssljax train, or an npz with features and W1, W2, ..."

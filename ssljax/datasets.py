@@ -223,6 +223,8 @@ def _arrays(name, split):
         EOFError,
         AttributeError,
         TypeError,
+        RuntimeError,  # encrypted, or packed by a method that zipfile does not know
+        MemoryError,  # a damaged shape
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

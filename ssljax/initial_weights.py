@@ -35,6 +35,8 @@ def read_head_weights(path: str | Path) -> tuple[np.ndarray, ...]:
         EOFError,
         AttributeError,
         TypeError,
+        RuntimeError,  # encrypted, or packed by a method that zipfile does not know
+        MemoryError,  # a damaged shape
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

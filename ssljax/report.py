@@ -165,7 +165,8 @@ def _layer_spectra(workdir: Path) -> list[Curve]:
             ValueError,
             EOFError,
             KeyError,
-            NotImplementedError,
+            RuntimeError,  # encrypted, or packed by a method that zipfile does not know
+            MemoryError,  # a damaged shape
             zipfile.BadZipFile,
             zlib.error,
         ) as error:

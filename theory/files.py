@@ -46,7 +46,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: give the path of an npz file") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,  # encrypted, or packed by a method that zipfile does not know
+        MemoryError,  # a damaged shape
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         if isinstance(error, InputError):
             raise
         reason = "holds pickled objects" if "pickle" in str(error) else "cannot be read"
@@ -226,4 +234,4 @@ def _replaced(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split())[:200]  # of a damaged file it can quote all of it

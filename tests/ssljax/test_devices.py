@@ -148,6 +148,7 @@ def test_a_mesh_that_does_not_fit_is_refused(shape, message):
 
 def test_a_mesh_takes_as_many_devices_as_its_shape_names():
     assert make_mesh(0, "data=2,model=2").shape == {"batch": 2, "model": 2}
+    assert make_mesh(0, "data=4,model=2").shape == {"batch": 4, "model": 2}
     assert make_mesh(0, "data=4").shape == {"batch": 4}
 
 
