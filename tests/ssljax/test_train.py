@@ -287,5 +287,6 @@ def test_a_killed_run_on_cifar10_ends_as_one_that_was_not(tmp_path):
     _killed_and_resumed(
         tmp_path,
         "simclr_cifar10_cpu --num-steps=300 --checkpoint-every=60 --batch-size=16"
-        " --encoder.width=4 --evaluation.layers= --moments.views=0",
+        " --encoder.width=4 --evaluation.layers= --evaluation.every=0"
+        " --moments.views=0 --moments.every=0",
     )
