@@ -56,6 +56,7 @@ def _compared(tmp_path, *arguments, **arrays):
     return code, out
 
 
+@pytest.mark.slow
 def test_a_head_trained_by_descent_meets_its_prediction(trained, tmp_path):
     features, first, second = trained
     # The same views are predicted from and trained on, so that only optimization can differ.

@@ -101,6 +101,7 @@ def _arguments(images, workdir, *more):
     return ["sweep", "digits_mlp", *settings, *grid, "--workdir", str(workdir), *more]
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_stopped_and_ends_with_one_table(images, tmp_path, capsys):
     workdir = tmp_path / "sweep"
     assert main(_arguments(images, workdir, "--dry-run")) == 0

@@ -173,6 +173,7 @@ def test_cadence_and_devices_may_change_on_resuming(finished, tmp_path):
     np.testing.assert_allclose(*kernels, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_more_steps_continue_a_run_whose_learning_rate_is_constant(tmp_path):
     constant = OptimizerConfig(learning_rate=0.05, final_fraction=1.0)
     _fit(tmp_path, optimizer=constant, num_steps=10)
