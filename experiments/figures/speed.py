@@ -46,6 +46,4 @@ def speed_figure(path: Path, comparisons: Sequence[Comparison]) -> None:
         axes.set_yticks(range(len(shown)), [one.label for one in shown])
         axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
         axes.set_xscale("log")
-        axes.set_xlabel(
-            "cost of the other over ours (target over reached); bar: range over rounds; tick: aim"
-        )
+        axes.set_xlabel("cost of the other over ours; bar: range over rounds; tick: aim")
