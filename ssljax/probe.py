@@ -146,7 +146,7 @@ def _fit(inputs, labels, weights, start, l2, max_iterations, tolerance):
         updates, state = solver.update(
             gradient, state, params, value=value, grad=gradient, value_fn=objective
         )
-        rounding = jnp.finfo(value.dtype).eps * jnp.abs(value)
+        rounding = jnp.finfo(inputs.dtype).eps * jnp.abs(value)
         stalled = jnp.where(lowest - value > rounding, 0, stalled + 1)
         return optax.apply_updates(params, updates), state, jnp.minimum(lowest, value), stalled
 
