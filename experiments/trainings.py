@@ -69,7 +69,7 @@ SIZES = {
         num_train=10_000,
         num_test=2_000,
         side=SIDE,
-        batch_size=256,
+        batch_size=128,
         num_steps=600,
     ),
     "paper": Size(
@@ -298,7 +298,19 @@ def images_of(data: str, scale: str) -> Pair:
         images = load_small("cifar10", size.side, 50_000, 10_000)
         digits = load_small("mnist", 28, 60_000, 10_000)
         return _two_shortcuts(images, digits, size, size.num_train // 2)
+    if data == "mnist":
+        return _colored(load_small(data, 28, size.num_train, size.num_test), size.side)
     return load_small(data, size.side, size.num_train, size.num_test)
+
+
+def _colored(digits: Pair, side: int) -> Pair:
+    """Digits as a network for color images takes them: in black squares, in three channels."""
+    return Pair(
+        *(
+            shrunk(dataclasses.replace(part, images=padded(part.images, 32)), side)
+            for part in digits
+        )
+    )
 
 
 def _digits_as(data: str, size: Size) -> Pair:

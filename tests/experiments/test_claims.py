@@ -154,10 +154,9 @@ def test_every_experiment_of_the_catalog_is_a_module_with_run():
 
 
 @pytest.mark.slow
-def test_the_strength_experiment_runs_at_smoke_scale(tmp_path, monkeypatch):
+def test_the_strength_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     from experiments.strength import run
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     results = run(tmp_path / "out", "smoke")
     assert {row.id for row in results.rows} == {9, 10, 11, 19}
     assert (tmp_path / "out" / "report.html").is_file()
