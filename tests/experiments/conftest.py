@@ -10,6 +10,6 @@ def _cache_folder(tmp_path_factory):
 
 @pytest.fixture
 def trained_cache(_cache_folder, monkeypatch):
-    """The experiments' cache of trained networks lies in a folder of this session, not the user's."""
+    """Networks are kept in a folder of this session, not in the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(_cache_folder))
     return _cache_folder
