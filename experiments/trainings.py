@@ -88,7 +88,7 @@ STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.25)
 STRENGTH = 0.5
 KAPPAS = (1.05, 1.2, 1.5)
 DECAYS = (0.02, 0.05, 0.1)
-DIGIT_STRENGTHS = (0.3, 1.0)
+DIGIT_STRENGTHS = (0.2, 0.5, 1.0)
 DIGIT_DROPS = (0.0, 0.5, 0.9)
 
 
@@ -242,10 +242,13 @@ def _linear_heads(size: Size) -> dict[str, Training]:
 
 
 def _composites(size: Size) -> dict[str, Training]:
+    """Digits weaker or dropped, one at a time; no crop, which would cut digits off as well."""
     base = dataclasses.replace(
-        _config(size, _mlp_head(size), NT_XENT, _adam(size)), digit_strength=1.0
+        _config(size, _mlp_head(size), NT_XENT, _adam(size)),
+        policy=dataclasses.replace(SIMCLR_POLICY, crop_area=0.0, crop_log_aspect=0.0),
+        strength=1.0,
     )
-    cells = {(1.0, drop) for drop in DIGIT_DROPS} | {(s, 0.5) for s in DIGIT_STRENGTHS}
+    cells = {(1.0, drop) for drop in DIGIT_DROPS} | {(s, 0.0) for s in DIGIT_STRENGTHS}
     return {
         f"digits-{strength:g}-{drop:g}": Training(
             dataclasses.replace(base, digit_strength=strength, digit_drop=(drop, drop)),
