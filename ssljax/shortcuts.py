@@ -83,18 +83,38 @@ def load_two_shortcuts(split: str, data_dir: str | None, progress: Progress | No
         for name in ("cifar10", "mnist")
     )
     if split != "test":
-        images = _objects_divided(images, held_out=split == "val")
+        images = objects_divided(images, _HELD_OUT)[split == "val"]
     made = make_two_shortcuts(images, digits, DESIGNS[split], seed=list(DESIGNS).index(split))
     return dataclasses.replace(made, name="two_shortcuts")
 
 
-def _objects_divided(images, held_out):
-    """Without the objects that the other split shows; backgrounds and digits are shared."""
-    keep = np.ones(len(images), bool)
+def objects_divided(images: Dataset, held_out: int) -> tuple[Dataset, Dataset]:
+    """Images for training and for validation that show different objects.
+
+    Args:
+        images: CIFAR-10, or color images with its class numbers.
+        held_out: objects of each class, the last ones, that only validation shows.
+
+    Returns:
+        Those to train on and those to validate with; backgrounds are in both.
+
+    Raises:
+        UsageError: if a class has no more objects than that.
+    """
+    held = np.zeros(len(images), bool)
+    objects = np.isin(images.labels, OBJECT_CLASSES)
     for classes in OBJECT_CLASSES:
         rows = np.flatnonzero(np.isin(images.labels, classes))
-        keep[rows[:-_HELD_OUT] if held_out else rows[-_HELD_OUT:]] = False
-    return dataclasses.replace(images, images=images.images[keep], labels=images.labels[keep])
+        if not 0 < held_out < len(rows):
+            raise UsageError(
+                f"{held_out} objects held out of {len(rows)}; wanted at least one and not all"
+            )
+        held[rows[-held_out:]] = True
+
+    def part(keep):
+        return dataclasses.replace(images, images=images.images[keep], labels=images.labels[keep])
+
+    return part(~held), part(held | ~objects)
 
 
 def make_two_shortcuts(

@@ -8,10 +8,12 @@ from ssljax.shortcuts import (
     BACKGROUND_CLASSES,
     DESIGNS,
     GROUP_NAMES,
+    OBJECT_CLASSES,
     Design,
     group_counts,
     load_two_shortcuts,
     make_two_shortcuts,
+    objects_divided,
 )
 from ssljax.sources import source_of
 
@@ -100,3 +102,14 @@ def test_training_and_validation_show_different_objects(monkeypatch):
     assert numbers == {"train": {0, 1, 2, 3}, "val": {4, 5}}
     with pytest.raises(UsageError, match="no all split"):
         load_two_shortcuts("all", None, None)
+
+
+def test_held_out_objects_are_the_last_of_each_class_and_never_all():
+    train, val = objects_divided(IMAGES, 2)
+    assert len(train) == len(IMAGES) - 4
+    for classes in OBJECT_CLASSES:
+        rows = np.flatnonzero(np.isin(IMAGES.labels, classes))
+        of_class = np.isin(val.labels, classes)
+        np.testing.assert_array_equal(val.images[of_class], IMAGES.images[rows[-2:]])
+    with pytest.raises(UsageError, match="not all"):
+        objects_divided(IMAGES, 6)
