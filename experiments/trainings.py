@@ -249,13 +249,16 @@ def _composites(size: Size) -> dict[str, Training]:
         strength=1.0,
     )
     cells = {(1.0, drop) for drop in DIGIT_DROPS} | {(s, 0.0) for s in DIGIT_STRENGTHS}
+    drops = {f"{strength:g}-{drop:g}": (strength, (drop, drop)) for strength, drop in sorted(cells)}
+    # One view of each pair never shows its digit: pairs share nothing of it.
+    drops["1-split"] = (1.0, (1.0, 0.0))
     return {
-        f"digits-{strength:g}-{drop:g}": Training(
-            dataclasses.replace(base, digit_strength=strength, digit_drop=(drop, drop)),
+        f"digits-{name}": Training(
+            dataclasses.replace(base, digit_strength=strength, digit_drop=drop),
             "mnist_on_cifar",
             (3, 4),
         )
-        for strength, drop in sorted(cells)
+        for name, (strength, drop) in drops.items()
     }
 
 
