@@ -40,6 +40,7 @@ class Size:
       side: Height and width.
       batch_size: Images a step.
       num_steps: Steps.
+      ledger_steps: Steps of the trainings by plain descent, whose step is small.
       precision: Of the computation.
     """
 
@@ -50,6 +51,7 @@ class Size:
     side: int
     batch_size: int
     num_steps: int
+    ledger_steps: int
     precision: str = "float32"
 
 
@@ -62,6 +64,7 @@ SIZES = {
         side=SIDE,
         batch_size=64,
         num_steps=20,
+        ledger_steps=40,
     ),
     "laptop": Size(
         seeds=(0, 1, 2),
@@ -71,6 +74,7 @@ SIZES = {
         side=SIDE,
         batch_size=128,
         num_steps=600,
+        ledger_steps=1000,
     ),
     "paper": Size(
         seeds=(0, 1, 2),
@@ -80,6 +84,7 @@ SIZES = {
         side=32,
         batch_size=512,
         num_steps=19_400,
+        ledger_steps=5000,
         precision="bfloat16",
     ),
 }
@@ -215,29 +220,64 @@ def _heads(size: Size) -> dict[str, Training]:
 
 
 def _linear_heads(size: Size) -> dict[str, Training]:
-    """Linear heads of depth two on a centered feature, where theory predicts the head."""
+    """Linear heads of depth two on a centered feature, where theory predicts the head.
+
+    Their checkpoints are many, so that the head can be followed through training.
+    """
     width = _feature_width(size)
     encoder = dataclasses.replace(size.encoder, feature_centering=True, feature_scale=0.25)
     linear = HeadConfig(kind="linear", widths=(width, width // 2))
 
     def config(loss: LossConfig, optimizer: OptimizerConfig) -> Config:
-        return dataclasses.replace(_config(size, linear, loss, optimizer), encoder=encoder)
+        return dataclasses.replace(
+            _config(size, linear, loss, optimizer),
+            encoder=encoder,
+            checkpoint_every=max(size.num_steps // 10, 1),
+            keep_checkpoints=10,
+        )
 
     spectral = LossConfig(name="spectral")
-    middle = DECAYS[len(DECAYS) // 2]
+    middle, largest = DECAYS[len(DECAYS) // 2], DECAYS[-1]
     adam = dataclasses.replace(_adam(size), head_weight_decay=middle)
-    return {
+    claims = {middle: (2, 15, 16, 17), largest: (2, 18)}
+    table = {
         **{
             f"decay-{decay:g}": Training(
-                config(spectral, _descent(size, decay)),
-                "cifar10",
-                (2, 14, 15, 16, 18) if decay == middle else (2,),
+                config(spectral, _descent(size, decay)), "cifar10", claims.get(decay, (2,))
             )
             for decay in DECAYS
         },
         "decay-0": Training(config(spectral, _descent(size, 0.0)), "cifar10", (2,)),
-        "linear-adam": Training(config(spectral, adam), "cifar10", (14, 15)),
-        "linear-cosine": Training(config(NT_XENT, _descent(size, middle)), "cifar10", (14, 15, 18)),
+        "linear-adam": Training(config(spectral, adam), "cifar10", (15,)),
+        # Under the largest decay, the one that has time to balance a spectral head.
+        "linear-cosine": Training(config(NT_XENT, _descent(size, largest)), "cifar10", (15, 18)),
+    }
+    return table | _ledgers(size, table)
+
+
+def _ledgers(size: Size, table: dict[str, Training]) -> dict[str, Training]:
+    """The same heads under plain descent, where an exact account exists; and where none does."""
+    base = table["decay-0.05"].config
+    noisy = table["linear-cosine"].config
+
+    def config(base: Config, steps: int, optimizer: OptimizerConfig) -> Config:
+        return dataclasses.replace(
+            base, num_steps=steps, checkpoint_every=steps, log_every=1, optimizer=optimizer
+        )
+
+    long, short = size.ledger_steps, max(size.ledger_steps * 3 // 10, 1)
+    plain = dataclasses.replace(
+        base.optimizer, momentum=0.0, learning_rate=0.02, final_fraction=1.0
+    )
+    # A constant and large step, so that the head arrives where gradient noise and decay are even.
+    loud = dataclasses.replace(plain, learning_rate=0.5, weight_decay=1e-4, head_weight_decay=0.02)
+    adam = dataclasses.replace(table["linear-adam"].config.optimizer, warmup_steps=short // 20)
+    heavy = dataclasses.replace(base.optimizer, warmup_steps=short // 20)
+    return {
+        "ledger": Training(config(base, long, plain), "cifar10", (14,)),
+        "ledger-cosine": Training(config(noisy, long, loud), "cifar10", (14, 18)),
+        "ledger-momentum": Training(config(base, short, heavy), "cifar10", (14,)),
+        "ledger-adam": Training(config(base, short, adam), "cifar10", (14,)),
     }
 
 
