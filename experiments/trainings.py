@@ -306,6 +306,9 @@ def _classes(size: Size) -> dict[str, Training]:
     contrast = LossConfig(name="supervised_contrastive", temperature=0.5)
     entropy = LossConfig(name="cross_entropy")
     no_head = HeadConfig(kind="none")
+    # As wide as the feature, so that a smaller dimension explains nothing of what the head loses.
+    width = _feature_width(size)
+    head = HeadConfig(kind="mlp", widths=(width, width))
 
     def config(head: HeadConfig, loss: LossConfig, classes: int = 0) -> Config:
         head = dataclasses.replace(head, classes=classes)
@@ -317,15 +320,15 @@ def _classes(size: Size) -> dict[str, Training]:
         return dataclasses.replace(config(head, loss, classes), strength=0.33)
 
     return {
-        "coarse-contrastive": Training(config(_mlp_head(size), contrast), "cifar100_coarse", (5,)),
-        "coarse-entropy": Training(config(_mlp_head(size), entropy, 20), "cifar100_coarse", (5,)),
+        "coarse-contrastive": Training(config(head, contrast), "cifar100_coarse", (5,)),
+        "coarse-entropy": Training(config(head, entropy, 20), "cifar100_coarse", (5,)),
         "coarse-reweighted": Training(
             config(HeadConfig(kind="reweight", kappa=1.5), contrast), "cifar100_coarse", (5, 8)
         ),
         "coarse-none": Training(config(no_head, contrast), "cifar100_coarse", (5, 8)),
         "groups-none": Training(groups(no_head, entropy, 2), "two_shortcuts", (6,)),
-        "groups-entropy": Training(groups(_mlp_head(size), entropy, 2), "two_shortcuts", (6,)),
-        "groups-contrastive": Training(groups(_mlp_head(size), contrast), "two_shortcuts", (6,)),
+        "groups-entropy": Training(groups(head, entropy, 2), "two_shortcuts", (6,)),
+        "groups-contrastive": Training(groups(head, contrast), "two_shortcuts", (6,)),
     }
 
 
