@@ -325,7 +325,6 @@ def _classes(size: Size) -> dict[str, Training]:
         "coarse-reweighted": Training(
             config(HeadConfig(kind="reweight", kappa=1.5), contrast), "cifar100_coarse", (5, 8)
         ),
-        "coarse-none": Training(config(no_head, contrast), "cifar100_coarse", (5, 8)),
         "groups-none": Training(groups(no_head, entropy, 2), "two_shortcuts", (6,)),
         "groups-entropy": Training(groups(head, entropy, 2), "two_shortcuts", (6,)),
         "groups-contrastive": Training(groups(head, contrast), "two_shortcuts", (6,)),
