@@ -40,6 +40,7 @@ class Size:
       side: Height and width.
       batch_size: Images a step.
       num_steps: Steps.
+      linear_steps: Steps where the head is linear.
       ledger_steps: Steps of the trainings by plain descent, whose step is small.
       precision: Of the computation.
     """
@@ -51,6 +52,7 @@ class Size:
     side: int
     batch_size: int
     num_steps: int
+    linear_steps: int
     ledger_steps: int
     precision: str = "float32"
 
@@ -64,6 +66,7 @@ SIZES = {
         side=SIDE,
         batch_size=64,
         num_steps=20,
+        linear_steps=20,
         ledger_steps=40,
     ),
     "laptop": Size(
@@ -73,7 +76,8 @@ SIZES = {
         num_test=2_000,
         side=SIDE,
         batch_size=128,
-        num_steps=600,
+        num_steps=300,
+        linear_steps=600,
         ledger_steps=1000,
     ),
     "paper": Size(
@@ -84,6 +88,7 @@ SIZES = {
         side=32,
         batch_size=512,
         num_steps=19_400,
+        linear_steps=19_400,
         ledger_steps=5000,
         precision="bfloat16",
     ),
@@ -222,8 +227,10 @@ def _heads(size: Size) -> dict[str, Training]:
 def _linear_heads(size: Size) -> dict[str, Training]:
     """Linear heads of depth two on a centered feature, where theory predicts the head.
 
-    Their checkpoints are many, so that the head can be followed through training.
+    They train longer, as decay needs time to act, and their checkpoints are many, so that the head
+    can be followed through training.
     """
+    size = dataclasses.replace(size, num_steps=size.linear_steps)
     width = _feature_width(size)
     encoder = dataclasses.replace(size.encoder, feature_centering=True, feature_scale=0.25)
     linear = HeadConfig(kind="linear", widths=(width, width // 2))
