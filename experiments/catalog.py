@@ -18,6 +18,9 @@ class Entry(NamedTuple):
 EXPERIMENTS = {
     "quickstart": Entry("predict, train, measure and compare on handwritten digits", 3.0),
     "phase": Entry("which layer wins, over augmentation retention and feature strength", 1.0),
+    "coarse": Entry(
+        "what networks trained on coarse classes know of fine ones (claims 5, 8)", 15.0
+    ),
     "strength": Entry(
         "what stronger augmentation does to encoder and head (claims 9, 10, 11, 19)", 25.0
     ),
