@@ -90,7 +90,7 @@ def parameter_information(
         own = jax.random.fold_in(key, number)
         views.append(network_views(network, state, dataset, own, policy, strength, 2))
         keys = view_keys(own, len(dataset.images), 2).reshape(-1)
-        changes = random_changes(keys, policy, strength)
+        changes = _drawn(keys, policy, strength)
         targets.append(np.stack([np.asarray(getattr(changes, p)) for p in parameters], axis=1))
     scores = [
         regression_probe(_flat(views[0][layer]), targets[0], _flat(views[1][layer]), targets[1]).r2
@@ -100,6 +100,10 @@ def parameter_information(
         name: np.array([float(score[index]) for score in scores])
         for index, name in enumerate(parameters)
     }
+
+
+# Op by op, drawing them takes longer than the networks do.
+_drawn = jax.jit(random_changes, static_argnums=1)
 
 
 def _flat(views: np.ndarray) -> np.ndarray:

@@ -10,14 +10,19 @@ ABSTRACT = "Cosentino et al. 2022, abstract"
 WATER_FILLING = "water-filling optimum of a linear projector under cosine InfoNCE, derived"
 SWEEP_TOLERANCE = 0.25
 LEAST_LOSS = 0.1
+CLEAR = 1.1
+"""A ratio this far from 1 counts as different from it."""
 
 
-def sweep_rows(outcome: SweepOutcome, label: str) -> tuple[Row, ...]:
+def sweep_rows(
+    outcome: SweepOutcome, label: str, untrained: SweepOutcome | None = None
+) -> tuple[Row, ...]:
     """Suppression, information, forecasts from encoder statistics, and accuracy.
 
     Args:
       outcome: The sweep.
       label: Which head, for the claims' text.
+      untrained: The networks before training, at one strength, as a null.
 
     Returns:
       Rows of claims 9, 10, 11 and 19.
@@ -52,7 +57,7 @@ def sweep_rows(outcome: SweepOutcome, label: str) -> tuple[Row, ...]:
             ABSTRACT,
             LEAST_LOSS,
             lost,
-            null=LEAST_LOSS,
+            null=_untrained_shortfall(untrained),
         ),
         error_row(
             19,
@@ -88,6 +93,80 @@ def sweep_rows(outcome: SweepOutcome, label: str) -> tuple[Row, ...]:
             np.min(gap, axis=1),
             tolerance=0.01,
         ),
+    )
+
+
+def trend_rows(outcome: SweepOutcome, label: str, untrained: SweepOutcome) -> tuple[Row, ...]:
+    """Where R stands at both ends, and what else is ordered by the strength.
+
+    Args:
+      outcome: The sweep.
+      label: Which head, for the claims' text.
+      untrained: The networks before training, at one strength.
+
+    Returns:
+      Rows of claims 10, 11 and 19.
+    """
+    suppression = outcome.probe_defects[..., 1] / outcome.probe_defects[..., 0]
+    before = untrained.probe_defects[..., 1] / untrained.probe_defects[..., 0]
+    known = f"untrained heads have R = {np.mean(before):.2f}"
+    lost = np.mean([pair[..., 0] - pair[..., 1] for pair in outcome.information.values()], axis=0)
+    return (
+        bound_row(
+            10,
+            f"{label}: at the weakest strength the head amplifies what augmentation changes,"
+            f" R >= {CLEAR:g} ({known})",
+            WATER_FILLING,
+            CLEAR,
+            suppression[:, 0],
+            null=max(CLEAR - float(np.max(before)), 0.0),
+        ),
+        bound_row(
+            10,
+            f"{label}: at the strongest it suppresses it, 1/R >= {CLEAR:g} ({known})",
+            ABSTRACT,
+            CLEAR,
+            1 / suppression[:, -1],
+            null=max(CLEAR - float(np.max(1 / before)), 0.0),
+        ),
+        monotone_row(
+            11,
+            f"{label}: the loss of R² from feature to embedding grows with strength (Kendall's"
+            f" tau; from {np.mean(lost[:, 0]):.2f} to {np.mean(lost[:, -1]):.2f})",
+            ABSTRACT,
+            [kendall(outcome.strengths, row) for row in lost],
+        ),
+        *_order_rows(outcome, label),
+    )
+
+
+def _untrained_shortfall(untrained: SweepOutcome | None) -> float:
+    """What an untrained network's loss of R² from feature to embedding falls short of the bound."""
+    if untrained is None:
+        return LEAST_LOSS
+    losses = [pair[..., 0] - pair[..., 1] for pair in untrained.information.values()]
+    return max(LEAST_LOSS - float(np.max(np.mean(losses, axis=0))), 0.0)
+
+
+def _order_rows(outcome: SweepOutcome, label: str) -> tuple[Row, ...]:
+    """The trend of the forecasts over the strengths: all that a nonlinear head promises."""
+
+    def agreement(predicted: np.ndarray, measured: np.ndarray) -> list[float]:
+        known = np.where(outcome.valid, predicted, np.nan)
+        return [kendall(one, other) for one, other in zip(known, measured)]
+
+    return tuple(
+        monotone_row(
+            19,
+            f"{label}: {what} of the embedding over the strengths is ordered as forecast from"
+            " encoder statistics (Kendall's tau)",
+            WATER_FILLING,
+            agreement(predicted, measured),
+        )
+        for what, predicted, measured in (
+            ("defect", outcome.predicted_defects, outcome.training_defects[..., 1]),
+            ("effective rank", outcome.predicted_ranks, outcome.ranks[..., 1]),
+        )
     )
 
 

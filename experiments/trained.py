@@ -13,11 +13,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import optax
+
 from experiments.small_data import fingerprint
 from ssljax.checkpoint import saved_steps
 from ssljax.config import Config, EvaluationConfig
 from ssljax.datasets import Dataset
+from ssljax.metrics import read_metrics
 from ssljax.observers import Observer
+from ssljax.state import TrainState, make_state
 from ssljax.train import Run, fit, load_run
 
 # Raised by hand when a change of the trainer changes what a configuration means.
@@ -42,16 +48,48 @@ def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...]
     Returns:
       The run at its last step.
     """
+    folder = run_folder(config, dataset, observers)
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
-    folder = cache_folder() / run_name(config, dataset, observers)
     fit(config, folder, progress=False, observers=observers, dataset=dataset)
     return load_run(folder)
 
 
-def is_trained(config: Config, dataset: Dataset) -> bool:
+def untrained(run: Run) -> TrainState:
+    """Where a run's training began: the null of everything that training is said to do."""
+    return make_state(run.network, optax.identity(), run.config.seed)
+
+
+def is_trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...] = ()) -> bool:
     """Whether the cache holds the finished run, so that `trained` returns at once."""
+    return config.num_steps in saved_steps(run_folder(config, dataset, observers))
+
+
+def checkpoints(config: Config, dataset: Dataset) -> dict[int, Run]:
+    """A trained network at every step that was kept while it trained, ascending.
+
+    Args:
+      config: As for `trained`, which is called first.
+      dataset: The images it was trained on.
+
+    Returns:
+      The run at each of its checkpoints; how many there are is up to the configuration.
+    """
+    trained(config, dataset)
+    folder = run_folder(config, dataset)
+    return {step: load_run(folder, step=step) for step in saved_steps(folder)}
+
+
+def training_metrics(
+    config: Config, dataset: Dataset, *, observers: tuple[Observer, ...] = ()
+) -> list[dict[str, Any]]:
+    """What a finished training logged, line by line: its loss and what its observers saw."""
+    return read_metrics(run_folder(config, dataset, observers))
+
+
+def run_folder(config: Config, dataset: Dataset, observers: Sequence[Observer] = ()) -> Path:
+    """Where a run lies, or will."""
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
-    return config.num_steps in saved_steps(cache_folder() / run_name(config, dataset))
+    return cache_folder() / run_name(config, dataset, observers)
 
 
 def run_name(config: Config, dataset: Dataset, observers: Sequence[Observer] = ()) -> str:
@@ -65,7 +103,7 @@ def run_name(config: Config, dataset: Dataset, observers: Sequence[Observer] = (
     facts: dict[str, Any] = {
         "config": dataclasses.asdict(config),
         "data": fingerprint(dataset),
-        "observers": [sorted(observer.layers) for observer in observers],
+        "observers": [_described(observer) for observer in observers],
         "generation": GENERATION,
         **{name: version(name) for name in ("jax", "flax", "optax")},
     }
@@ -73,3 +111,9 @@ def run_name(config: Config, dataset: Dataset, observers: Sequence[Observer] = (
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     name = dataset.name.replace("/", "_").replace(":", "_").replace(" ", "_")
     return f"{name}-{config.loss.name}-seed{config.seed}-{digest}"
+
+
+def _described(observer: Observer) -> tuple[list[str], str]:
+    """What tells observers apart that may share their layers: the shapes of their states."""
+    shapes = jax.tree.map(lambda leaf: str(jnp.asarray(leaf).shape), observer.initial_state)
+    return sorted(observer.layers), str(shapes)

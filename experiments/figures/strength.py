@@ -13,6 +13,7 @@ from experiments.figures.style import (
     EMBEDDING,
     FEATURE,
     FULL_WIDTH,
+    GRAY,
     MARKERS,
     drawing,
     measured_points,
@@ -45,6 +46,8 @@ def strength_sweep_figure(
     rank_forecast: Forecast,
     defect_forecast: Forecast,
     information: Mapping[str, LayerPair] | None = None,
+    *,
+    untrained: float | None = None,
 ) -> None:
     """Invariance defect, suppression, effective rank and accuracy over augmentation strength.
 
@@ -56,6 +59,7 @@ def strength_sweep_figure(
       rank_forecast: Effective rank of the embedding at training strength.
       defect_forecast: Invariance defect of the embedding at training strength.
       information: How well a probe recovers each augmentation parameter (R²), by its name.
+      untrained: Suppression of networks before training.
     """
     with drawing(path, FULL_WIDTH, 4.6) as figure:
         panels = figure.subplots(2, 3, sharex=True)
@@ -64,15 +68,15 @@ def strength_sweep_figure(
         a.set_title("a  invariance defect,\n    fixed probe strength")
         a.set_ylabel("invariance defect I")
         a.set_ylim(0, None)
-        _suppression(b, strengths, defect)
+        _suppression(b, strengths, defect, untrained)
         _pair(c, strengths, accuracy)
         c.set_title("c  linear probe")
         c.set_ylabel("accuracy")
         _forecast(d, strengths, rank_forecast)
-        d.set_title("d  embedding's effective rank,\n    training strength")
+        d.set_title("d  effective rank after\n    the head")
         d.set_ylabel("effective rank, dimensions")
         _forecast(e, strengths, defect_forecast)
-        e.set_title("e  embedding's defect,\n    training strength")
+        e.set_title("e  defect after the head,\n    training strength")
         e.set_ylabel("invariance defect I")
         if information:
             _information(f, strengths, information)
@@ -93,16 +97,26 @@ def _pair(axes: Axes, strengths: Float[np.ndarray, " strengths"], pair: LayerPai
         measured_points(axes, strengths, values, color=color, marker=marker, label=label)
 
 
-def _suppression(axes: Axes, strengths: Float[np.ndarray, " strengths"], defect: LayerPair) -> None:
+def _suppression(
+    axes: Axes,
+    strengths: Float[np.ndarray, " strengths"],
+    defect: LayerPair,
+    untrained: float | None,
+) -> None:
     ratio = defect.embedding / defect.feature
     axes.axhline(1.0, color=BLACK, linewidth=0.9)
+    if untrained is not None:
+        axes.axhline(untrained, color=GRAY, linewidth=1.0, linestyle="--")
+        axes.annotate(
+            "untrained", (strengths[-1], untrained), ha="right", va="bottom", color=GRAY, fontsize=8
+        )
     axes.plot(strengths, seed_range(ratio).median, color=BLACK, linewidth=0.8, alpha=0.5)
     measured_points(axes, strengths, ratio, color=BLACK)
     axes.set_yscale("log")
     axes.set_yticks([0.25, 0.5, 1.0, 2.0], ["0.25", "0.5", "1", "2"])
     axes.minorticks_off()
     axes.set_title("b  suppression R")
-    axes.set_ylabel("embedding's I / feature's I")
+    axes.set_ylabel("I after / I before")
     crossing = crossing_strength(strengths, seed_range(ratio).median)
     if np.isfinite(crossing):
         axes.axvline(crossing, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -171,4 +185,4 @@ def _information(
     axes.set_title("f  augmentation parameters\n    recovered by a probe")
     axes.set_ylabel("R²")
     axes.set_ylim(0, 1)
-    axes.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=1.0)
+    axes.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=0.8, handletextpad=0.5)
