@@ -1,5 +1,6 @@
 """Predicted against measured for any linear head: of a run, or of features from anywhere."""
 
+import dataclasses
 import time
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import optax
 
 from experiments.environment import environment
 from experiments.errors import InputError
+from experiments.feature_banks import feature_banks
 from experiments.files import make_folder
 from experiments.head_comparison import (
     HeadOutcome,
@@ -28,7 +30,6 @@ from ssljax.config import Config
 from ssljax.datasets import load_dataset
 from ssljax.state import make_state
 from ssljax.train import Run, load_run
-from ssljax.view_features import view_features
 
 MAX_IMAGES = 10_000
 
@@ -173,27 +174,13 @@ def head_of_run(folder: Path, *, views: int, seed: int) -> HeadSource:
         )
     layer = _chain_start(config, folder)
     dataset = load_dataset(config.data, config.split, config.data_dir or None)
-    images = dataset.images[:MAX_IMAGES]
-    banks = [
-        view_features(
-            run.network.apply,
-            run.state.params,
-            run.state.statistics,
-            images,
-            dataset.pixel_scale,
-            jax.random.fold_in(jax.random.key(2**30 + bank), seed),
-            config.policy,
-            config.strength,
-            views=views,
-            layers=(layer,),
-        )[layer]
-        for bank in (0, 1)
-    ]
+    pictures = dataclasses.replace(dataset, images=dataset.images[:MAX_IMAGES])
+    banks = feature_banks(run, pictures, views=views, seed=seed, layer=layer)
     initial = make_state(run.network, optax.identity(), config.seed).params
     return HeadSource(
         name=folder.name,
-        views=banks[1],
-        settling_views=banks[0],
+        views=banks.prediction,
+        settling_views=banks.settling,
         weights=_chain(run.state.params, layer),
         untrained=_chain(initial, layer),
         weight_decay=_decay(config),

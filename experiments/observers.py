@@ -16,7 +16,7 @@ from ssljax.build import build_schedule
 from ssljax.config import Config
 from ssljax.observers import Observer
 from theory.invariance import trace_invariance_defect
-from theory.ledger import imbalance, next_imbalance
+from theory.ledger import imbalance, imbalance_change
 from theory.ranks import exponential_entropy, spectrum_shares
 
 Outputs = Mapping[str, jax.Array]
@@ -117,10 +117,11 @@ def ledger_observer(
     """The balance ledger of a linear head, kept beside training and held against it.
 
     For every pair l, l + 1 of layers, with D the imbalance and scale ‖W_{l+1}ᵀW_{l+1}‖ +
-    ‖W_lW_lᵀ‖: ``balance/l`` is ‖D‖ / scale, and ``ledger_error/l`` is ‖D − account‖ / scale, where
-    the account starts at the first step's D and follows `theory.ledger.next_imbalance` from the
-    gradients alone. Under plain SGD with L2 it stays at rounding, about 1e-6; momentum and
-    adaptive steps make it grow.
+    ‖W_lW_lᵀ‖: ``balance/l`` is ‖D‖ / scale; ``ledger_error/l`` is ‖D − account‖ / scale, where the
+    account starts at the first step's D and follows `theory.ledger.imbalance_change` from the
+    gradients alone, as a compensated sum; ``decay_error/l`` is the same for an account that leaves
+    the gradients out. Under plain SGD with L2 the error stays at rounding, about 1e-6; momentum
+    and adaptive steps make it grow.
 
     Args:
       widths: Output width of each layer of the head.
@@ -128,27 +129,85 @@ def ledger_observer(
       weight_decay: λ of the head's layers.
     """
 
-    def matrices(tree: Any) -> list[jax.Array]:
-        return [tree["head"][f"layer{i}"]["kernel"].T for i in range(1, len(widths) + 1)]
-
+    @jax.default_matmul_precision("highest")
     def observe(
         params: Any, gradients: Any, outputs: Outputs, state: State
     ) -> tuple[State, Scalars]:
         del outputs
         step, accounts = state
-        weights, slopes = matrices(params), matrices(gradients)
+        rate = learning_rate(step)
+        weights, slopes = _matrices(params, len(widths)), _matrices(gradients, len(widths))
         scalars, following = {}, []
-        for place, account in enumerate(accounts):
+        for place, (account, residue, decayed) in enumerate(accounts):
             lower, upper = weights[place : place + 2]
             actual = imbalance(lower, upper)
             account = jnp.where(step == 0, actual, account)
+            decayed = jnp.where(step == 0, actual, decayed)
             scale = jnp.linalg.norm(upper.T @ upper) + jnp.linalg.norm(lower @ lower.T)
+            missed = (actual - account) - residue
             scalars[f"balance/{place + 1}"] = jnp.linalg.norm(actual) / scale
-            scalars[f"ledger_error/{place + 1}"] = jnp.linalg.norm(actual - account) / scale
-            rate = learning_rate(step)
-            due = next_imbalance(account, slopes[place], slopes[place + 1], rate, weight_decay)
-            following.append(due.astype(actual.dtype))
+            scalars[f"ledger_error/{place + 1}"] = jnp.linalg.norm(missed) / scale
+            scalars[f"decay_error/{place + 1}"] = jnp.linalg.norm(actual - decayed) / scale
+            change = imbalance_change(
+                account, slopes[place], slopes[place + 1], rate, weight_decay
+            ).astype(actual.dtype)
+            # Thousands of small changes: what rounding takes from one is added to the next.
+            due = change + residue
+            total = account + due
+            decayed = decayed * (1.0 - rate * weight_decay) ** 2
+            following.append((total, due - (total - account), decayed.astype(actual.dtype)))
         return (step + 1, tuple(following)), scalars
 
-    accounts = tuple(jnp.zeros((width, width)) for width in widths[:-1])
+    accounts = tuple((jnp.zeros((width, width)),) * 3 for width in widths[:-1])
     return Observer(observe, (jnp.zeros((), jnp.int32), accounts), ())
+
+
+def noise_observer(widths: tuple[int, ...], num_steps: int, windows: int) -> Observer:
+    """Mean imbalance and second moments of the gradients of a linear head, window by window.
+
+    Nothing is logged; the state is read from the finished run: ``sums[window, pair]`` holds the
+    sums over the window's steps of D, of g_{l+1}ᵀg_{l+1} and of g_lg_lᵀ, and ``counts`` the steps.
+
+    Args:
+      widths: Output width of each layer of the head; all hidden ones equal.
+      num_steps: Steps of the run.
+      windows: Number of equal parts that training is cut into.
+    """
+
+    @jax.default_matmul_precision("highest")
+    def observe(
+        params: Any, gradients: Any, outputs: Outputs, state: State
+    ) -> tuple[State, Scalars]:
+        del outputs
+        weights, slopes = _matrices(params, len(widths)), _matrices(gradients, len(widths))
+        seen = jnp.stack(
+            [
+                jnp.stack(
+                    [
+                        imbalance(weights[place], weights[place + 1]),
+                        slopes[place + 1].T @ slopes[place + 1],
+                        slopes[place] @ slopes[place].T,
+                    ]
+                )
+                for place in range(len(widths) - 1)
+            ]
+        )
+        window = jnp.minimum(state["step"] * windows // num_steps, windows - 1)
+        return {
+            "step": state["step"] + 1,
+            "counts": state["counts"].at[window].add(1.0),
+            "sums": state["sums"].at[window].add(seen),
+        }, {}
+
+    pairs, hidden = len(widths) - 1, widths[0]
+    start = {
+        "step": jnp.zeros((), jnp.int32),
+        "counts": jnp.zeros(windows),
+        "sums": jnp.zeros((windows, pairs, 3, hidden, hidden)),
+    }
+    return Observer(observe, start, ())
+
+
+def _matrices(tree: Any, depth: int) -> list[jax.Array]:
+    """W_1 ... W_L of a linear head, or their gradients, (out, in)."""
+    return [tree["head"][f"layer{number}"]["kernel"].T for number in range(1, depth + 1)]

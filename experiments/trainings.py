@@ -263,13 +263,21 @@ def _linear_heads(size: Size) -> dict[str, Training]:
 
 
 def _ledgers(size: Size, table: dict[str, Training]) -> dict[str, Training]:
-    """The same heads under plain descent, where an exact account exists; and where none does."""
+    """The same heads under plain descent, where an exact account exists; and where none does.
+
+    Small batches, which the account does not feel, cost less and have more gradient noise.
+    """
     base = table["decay-0.05"].config
     noisy = table["linear-cosine"].config
 
     def config(base: Config, steps: int, optimizer: OptimizerConfig) -> Config:
         return dataclasses.replace(
-            base, num_steps=steps, checkpoint_every=steps, log_every=1, optimizer=optimizer
+            base,
+            batch_size=size.batch_size // 4,
+            num_steps=steps,
+            checkpoint_every=steps,
+            log_every=1,
+            optimizer=optimizer,
         )
 
     long, short = size.ledger_steps, max(size.ledger_steps * 3 // 10, 1)

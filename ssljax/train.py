@@ -281,12 +281,13 @@ def _check_folder(workdir: Path, config: Config) -> None:
     check_same_run(workdir, config, None)
 
 
-def load_run(workdir: str | Path, *, best: bool = False) -> Run:
+def load_run(workdir: str | Path, *, best: bool = False, step: int | None = None) -> Run:
     """A run read back from its folder, at its newest readable checkpoint.
 
     Args:
       workdir: Folder of a run of `fit`, finished or not.
       best: The checkpoint with the best metric (`ssljax.checkpoint.best_step`) instead.
+      step: The checkpoint of this step (one of `ssljax.checkpoint.saved_steps`) instead.
 
     Returns:
       Configuration, network, state and description.
@@ -303,7 +304,7 @@ def load_run(workdir: str | Path, *, best: bool = False) -> Run:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     averaged = build_average_decay(config) is not None
     wanted = jax.eval_shape(lambda: make_state(network, optimizer, 0, averaged=averaged))
-    step = best_step(workdir) if best else None
+    step = best_step(workdir) if best else step
     restored = restore_newest(
         workdir, abstract(wanted, sharding), step=step, as_saved=("observer_states",)
     )

@@ -112,10 +112,45 @@ def next_imbalance(
       >>> float(next_imbalance(zero, lower, upper, 0.5, 0.0)[0, 0])
       2.0
     """
+    return current + imbalance_change(
+        current,
+        lower_gradient,
+        upper_gradient,
+        learning_rate,
+        weight_decay,
+        lower_bias_gradient,
+    )
+
+
+def imbalance_change(
+    current: Imbalance,
+    lower_gradient: Lower,
+    upper_gradient: Upper,
+    learning_rate: float | Scalar,
+    weight_decay: float | Scalar,
+    lower_bias_gradient: Float[Arr, " hidden"] | None = None,
+) -> Imbalance:
+    r"""What one step adds to the imbalance; a sum of these can be kept more precisely than D.
+
+    .. math:: D_{k+1} - D_k = -\eta\lambda (2 - \eta\lambda) D_k
+        + \eta^2 (g_{l+1}^\top g_{l+1} - g_l g_l^\top)
+
+    Args:
+      current: D before the step.
+      lower_gradient: As for `next_imbalance`.
+      upper_gradient: As for `next_imbalance`.
+      learning_rate: η.
+      weight_decay: λ.
+      lower_bias_gradient: As for `next_imbalance`.
+
+    Returns:
+      The change, (hidden, hidden).
+    """
     noise = upper_gradient.T @ upper_gradient - lower_gradient @ lower_gradient.T
     if lower_bias_gradient is not None:
         noise = noise - lower_bias_gradient[:, None] * lower_bias_gradient[None, :]
-    return (1.0 - learning_rate * weight_decay) ** 2 * current + learning_rate**2 * noise
+    shrinkage = learning_rate * weight_decay
+    return learning_rate**2 * noise - shrinkage * (2.0 - shrinkage) * current
 
 
 def stationary_imbalance(

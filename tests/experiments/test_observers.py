@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import InputError
-from experiments.observers import defect_observer, observers_of, rank_observer
+from experiments.observers import defect_observer, noise_observer, observers_of, rank_observer
 from experiments.train import run_train
 from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.datasets import Dataset
@@ -94,11 +94,34 @@ def test_the_ledger_holds_to_rounding_under_plain_descent():
         # It is not held up by nothing moving: the imbalance itself does.
         balance = metrics[f"balance/{pair}"]
         assert abs(balance[-1] - balance[0]) > 1e-3
+        # Nor by the decay alone: without the gradients the account is wrong.
+        assert metrics[f"decay_error/{pair}"].max() > 1e-4
     lower, upper = weights[:2]
     last = upper.T @ upper - lower @ lower.T
     scale = np.linalg.norm(upper.T @ upper) + np.linalg.norm(lower @ lower.T)
     np.testing.assert_allclose(np.linalg.norm(last) / scale, metrics["balance/1"][-1], rtol=0.05)
     assert np.unique(metrics["effective_rank/embedding"]).size == 4  # every tenth of 40 steps
+
+
+def test_window_sums_make_the_account_of_the_whole_run():
+    constant = dataclasses.replace(CONFIG.optimizer, final_fraction=1.0)
+    config = dataclasses.replace(
+        CONFIG, head=HeadConfig(widths=(6, 4), init="gaussian"), optimizer=constant
+    )
+    observer = noise_observer(config.head.widths, config.num_steps, 4)
+    training = make_training(config, DATA, observers=(observer,))
+    start = training.init(0)
+    first = [np.asarray(start.params["head"][f"layer{i}"]["kernel"], float).T for i in (1, 2)]
+    state, _ = training.run(start, 0.5, config.num_steps)
+    last = [np.asarray(state.params["head"][f"layer{i}"]["kernel"], float).T for i in (1, 2)]
+    seen = state.observer_states[0]
+    assert np.asarray(seen["counts"]).tolist() == [10, 10, 10, 10]
+    total, upper, lower = np.asarray(seen["sums"], float).sum(axis=0)[0]
+    kept = (1 - 0.03 * 0.1) ** 2
+    ends = [w[1].T @ w[1] - w[0] @ w[0].T for w in (first, last)]
+    # D_T - D_0 = sum of (kept - 1) D_k + rate^2 (upper - lower), summed over the steps.
+    moved = (kept - 1) * total + 0.03**2 * (upper - lower)
+    np.testing.assert_allclose(moved, ends[1] - ends[0], atol=1e-5)
 
 
 @pytest.mark.slow

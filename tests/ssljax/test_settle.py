@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ssljax.errors import UsageError
-from ssljax.settle import SettlingPath, settle_head, settling_path
+from ssljax.settle import SettlingPath, head_gradients, settle_head, settling_path
 
 
 def _problem(seed=0, images=12, views=4, widths=(5, 4, 3)):
@@ -76,3 +76,50 @@ def test_decay_starts_at_zero_overshoots_and_ends_at_its_value():
 def test_a_path_too_short_to_have_all_its_parts_is_refused():
     with pytest.raises(UsageError, match="at least 20"):
         settling_path(5, learning_rate=0.1, weight_decay=0.1)
+
+
+def _mean_distance(first, second):
+    return jnp.mean(jnp.sum((first - second) ** 2, axis=1))
+
+
+def test_the_gradients_of_a_head_that_stands_still_are_those_of_one_step():
+    features, weights = _problem()
+    key = jax.random.key(5)
+    found = head_gradients(weights, features, key, batches=3, batch_size=8)
+    for number, batch in enumerate(jax.random.split(key, 3)):
+        keys = jax.random.split(batch, 3)
+        image = np.asarray(jax.random.randint(keys[0], (8,), 0, 12))
+        view = np.asarray(jax.random.randint(keys[1], (8,), 0, 4))
+        other = (view + np.asarray(jax.random.randint(keys[2], (8,), 1, 4))) % 4
+        wanted = _spectral_gradients(weights, features[image, view], features[image, other])
+        for ours, theirs in zip(found, wanted):
+            np.testing.assert_allclose(ours[number], theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_adaptive_rule_is_adam_with_decoupled_decay_under_the_given_loss():
+    features, weights = _problem()
+    key, rates, decays = jax.random.key(4), [0.05, 0.04], [0.1, 0.3]
+    path = SettlingPath(jnp.array(rates), jnp.array(decays))
+    settled = settle_head(
+        weights, features, key, path, batch_size=8, loss=_mean_distance, adaptive=True
+    )
+    twin = [weight.astype(np.float64) for weight in weights]
+    mean = [np.zeros_like(weight) for weight in twin]
+    square = [np.zeros_like(weight) for weight in twin]
+    for number, (rate, decay) in enumerate(zip(rates, decays)):
+        keys = jax.random.split(jax.random.fold_in(key, number), 3)
+        image = np.asarray(jax.random.randint(keys[0], (8,), 0, 12))
+        view = np.asarray(jax.random.randint(keys[1], (8,), 0, 4))
+        other = (view + np.asarray(jax.random.randint(keys[2], (8,), 1, 4))) % 4
+        gap = features[image, view].astype(np.float64) - features[image, other]
+        product = twin[1] @ twin[0] @ gap.T @ gap * (2.0 / 8)
+        gradients = [twin[1].T @ product, product @ twin[0].T]
+        mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients)]
+        square = [0.999 * s + 0.001 * g**2 for s, g in zip(square, gradients)]
+        corrected = [
+            (m / (1 - 0.9 ** (number + 1))) / (np.sqrt(s / (1 - 0.999 ** (number + 1))) + 1e-8)
+            for m, s in zip(mean, square)
+        ]
+        twin = [w - rate * (c + decay * w) for w, c in zip(twin, corrected)]
+    for ours, theirs in zip(settled, twin):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
