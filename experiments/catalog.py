@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "coarse": Entry(
         "what networks trained on coarse classes know of fine ones (claims 5, 8)", 15.0
     ),
+    "corruptions": Entry("which layer keeps its accuracy on corrupted images (claim 7)", 20.0),
     "strength": Entry(
         "what stronger augmentation does to encoder and head (claims 9, 10, 11, 19)", 25.0
     ),

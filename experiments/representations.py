@@ -112,13 +112,22 @@ def probed(
     )
 
 
-def through_random_map(representation: Representation, width: int, seed: int) -> Representation:
-    """A representation behind a random linear map to a width: what losing dimensions alone costs.
+def random_map(
+    features: Float[np.ndarray, "n dim"], width: int, seed: int
+) -> Float[np.ndarray, "dim width"]:
+    """A random linear map to a width: what losing dimensions alone costs.
 
-    Coordinates are standardized first, so that the map favors none.
+    Coordinates are divided by their standard deviation first, so that the map favors none.
+
+    Args:
+      features: Whose coordinates; a constant one is left as it is.
+      width: Of the outputs.
+      seed: Of the map.
+
+    Returns:
+      The matrix; features @ matrix are the outputs.
     """
-    spread = np.std(representation.train, axis=0, dtype=np.float64)
-    spread = np.where(spread > 0, spread, 1.0)
-    frame = np.random.default_rng(seed).normal(size=(len(spread), width)) / np.sqrt(len(spread))
-    parts = ((part / spread) @ frame for part in representation)
-    return Representation(*(part.astype(np.float32) for part in parts))
+    deviations = np.std(features, axis=0, dtype=np.float64)
+    deviations = np.where(deviations > 0, deviations, 1.0)
+    gaussian = np.random.default_rng(seed).normal(size=(len(deviations), width))
+    return (gaussian / deviations[:, None] / np.sqrt(len(deviations))).astype(features.dtype)

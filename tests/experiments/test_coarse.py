@@ -14,7 +14,7 @@ from experiments.representations import (
     Representation,
     one_scale,
     probed,
-    through_random_map,
+    random_map,
 )
 from experiments.results import read_results
 
@@ -111,8 +111,9 @@ def test_one_scale_keeps_a_diagonal_head_and_standardizing_undoes_it():
     ]
     np.testing.assert_array_equal(fitted[0], fitted[1])
     assert np.mean(fitted[2] != fitted[3]) > 0.05
-    narrow = through_random_map(before, 2, seed=0)
-    assert narrow.test.shape == (200, 2)
+    narrow, again = (random_map(part.train, 2, seed=0) for part in (before, after))
+    assert narrow.shape == (4, 2)
+    np.testing.assert_allclose(before.test @ narrow, after.test @ again, rtol=1e-4, atol=1e-5)
 
 
 def test_the_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
