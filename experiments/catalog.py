@@ -21,8 +21,15 @@ EXPERIMENTS = {
     "coarse": Entry(
         "what networks trained on coarse classes know of fine ones (claims 5, 8)", 15.0
     ),
+    "ledger": Entry(
+        "whether the imbalance of a linear head follows its exact account (claim 14)", 20.0
+    ),
+    "weighting": Entry(
+        "whether linear layers weight features more unequally layer by layer (claim 1)", 6.0
+    ),
     "corruptions": Entry("which layer keeps its accuracy on corrupted images (claim 7)", 20.0),
     "strength": Entry(
         "what stronger augmentation does to encoder and head (claims 9, 10, 11, 19)", 25.0
     ),
+    "heads": Entry("what width and depth of the head do to the encoder (claim 13)", 25.0),
 }
