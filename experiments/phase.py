@@ -1,6 +1,5 @@
 """Which layer wins: the map over augmentation retention and feature strength, with simulations."""
 
-import functools
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from experiments.environment import environment
 from experiments.figures.phase import phase_figure
@@ -16,18 +15,21 @@ from experiments.files import make_folder
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, Row, write_results
+from experiments.simulated_tasks import (
+    LABELS,
+    OTHER_STRENGTHS,
+    VIEW_NOISE,
+    clear_means,
+    few_label_accuracies,
+    layer_maps,
+    task_edges,
+    task_model,
+)
 from experiments.table import print_results
-from theory.data_models import FeatureModel, resampling_moments
-from theory.downstream import scenario_edges, weight_threshold
-from theory.layers import fractional_gram
+from theory.data_models import resampling_moments
 from theory.phase_map import PhaseMap, phase_map
 from theory.quadratic import quadratic_optimum, spectral_loss
 
-VIEW_NOISE = 0.5
-# The five other features, kept by augmentation: none sits at the noise level, where weights peak,
-# so that the region in which the head helps is as wide as the three in which it hurts.
-OTHER_STRENGTHS = (0.2, 0.3, 1.0, 1.5, 2.0)
-LABELS = 12
 SEEDS = (0, 1, 2)
 # Takes features below about a third of the typical strength and leaves the strongest ones.
 WEIGHT_DECAY = 0.05
@@ -92,7 +94,7 @@ def run(out: Path, scale: str) -> Results:
     results = Results("phase", scale, SEEDS, environment(time.perf_counter() - started), rows)
     figure = out / "phase.png"
     together = gains.transpose(1, 0, 2).reshape(len(points), -1)
-    means, clear = _clear(together)
+    means, clear = clear_means(together)
     phase_figure(
         figure,
         retentions,
@@ -143,14 +145,6 @@ def run(out: Path, scale: str) -> Results:
     return results
 
 
-def _weights(alpha: Float[Array, ""], phi: Float[Array, ""]) -> tuple[Array, Array]:
-    """Weight after the head and variance of each feature, the task's first."""
-    strength = jnp.concatenate([phi[None], jnp.array(OTHER_STRENGTHS)])
-    retention = jnp.concatenate([alpha[None], jnp.ones(len(OTHER_STRENGTHS))])
-    variance = strength**2 + VIEW_NOISE**2
-    return retention * strength / variance, variance
-
-
 def _maps(retentions: np.ndarray, strengths: np.ndarray) -> PhaseMap:
     """The map of two layers without and with weight decay."""
     others = np.array(OTHER_STRENGTHS)
@@ -164,17 +158,11 @@ def _advantage_at(alpha: float, phi: float) -> float:
         return float(jnp.ravel(one.advantage)[0])
 
 
-def _clear(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean gain of each point, and whether it is beyond two standard errors."""
-    means, errors = np.mean(gains, axis=1), np.std(gains, axis=1) / np.sqrt(gains.shape[1])
-    return means, np.abs(means) > 2 * errors
-
-
 def _winner_row(gains: np.ndarray, predicted: np.ndarray) -> Row:
     """Whether the simulated winner is the predicted one, over seeds."""
     shares, nulls, counts = [], [], []
     for each in gains:
-        means, clear = _clear(each)
+        means, clear = clear_means(each)
         shares.append(np.mean(np.sign(means[clear]) == np.sign(predicted[clear])))
         nulls.append(1 - max(np.mean(means[clear] > 0), np.mean(means[clear] < 0)))
         counts.append(int(clear.sum()))
@@ -234,63 +222,18 @@ def _decay_rows(maps: PhaseMap) -> tuple[Row, ...]:
 
 def _edges(strengths: np.ndarray) -> np.ndarray:
     """Retention below which augmentation has disrupted a feature of each strength."""
-    weights, variances = _weights(jnp.asarray(1.0), jnp.asarray(1.0))
-    others = jnp.arange(weights.shape[0]) > 0
-    threshold = jnp.asarray(weight_threshold(weights, variances, others))
-    return np.array(
-        [
-            float(
-                scenario_edges(
-                    jnp.asarray(phi), jnp.asarray(1.0), jnp.asarray(VIEW_NOISE), threshold
-                ).disrupted
-            )
-            for phi in strengths
-        ]
-    )
+    return np.array([float(task_edges(1.0, float(phi)).disrupted) for phi in strengths])
 
 
 def _simulated(size: Scale, points: Array, seed: int) -> np.ndarray:
     """Accuracy before the head less accuracy after it, (points, repeats)."""
     keys = jax.random.split(jax.random.key(seed), len(points))
-    return np.stack(
-        [np.asarray(_gains(key, point, size.repeats)) for key, point in zip(keys, points)]
-    )
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _gains(key: Array, point: Array, repeats: int) -> Array:
-    strength = jnp.concatenate([point[1:], jnp.array(OTHER_STRENGTHS)])
-    retention = jnp.concatenate([point[:1], jnp.ones(len(OTHER_STRENGTHS))])
-    model = FeatureModel(strength, retention, jnp.asarray(VIEW_NOISE), jnp.asarray(0.0))
-    moments = resampling_moments(model)
-    loss = spectral_loss(moments.covariance, moments.cross_covariance)
-    gram = quadratic_optimum(loss).gram
-    # Symmetric square roots of the two layers' Grams stand for the layers, up to a rotation that
-    # neither margins nor ridge classifiers see.
-    before, after = fractional_gram(gram, 0.25), fractional_gram(gram, 0.5)
-
-    def gain(key: Array) -> Array:
-        train_key, test_key = jax.random.split(key)
-        train = _labeled(train_key, strength, LABELS)
-        test = _labeled(test_key, strength, 400)
-        accuracies = [_accuracy(train, test, jnp.asarray(layer)) for layer in (before, after)]
-        return accuracies[0] - accuracies[1]
-
-    return jax.vmap(gain)(jax.random.split(key, repeats))
-
-
-def _labeled(key: Array, strength: Array, count: int) -> tuple[Array, Array]:
-    sign_key, noise_key = jax.random.split(key)
-    shape = (count, strength.shape[0])
-    signs = jax.random.rademacher(sign_key, shape, strength.dtype)
-    noise = VIEW_NOISE * jax.random.normal(noise_key, shape, strength.dtype)
-    return strength[None] * signs + noise, signs[:, 0]
-
-
-def _accuracy(train: tuple[Array, Array], test: tuple[Array, Array], layer: Array) -> Array:
-    """Ridge classifier whose penalty is the mean eigenvalue of the training second moment."""
-    inputs, labels = train[0] @ layer, train[1]
-    second = inputs.T @ inputs
-    penalty = jnp.trace(second) / second.shape[0]
-    classifier = jnp.linalg.solve(second + penalty * jnp.eye(second.shape[0]), inputs.T @ labels)
-    return jnp.mean(jnp.sign(test[0] @ layer @ classifier) == test[1])
+    gains = []
+    for key, (alpha, phi) in zip(keys, points):
+        model = task_model(alpha, phi)
+        moments = resampling_moments(model)
+        optimum = quadratic_optimum(spectral_loss(moments.covariance, moments.cross_covariance))
+        maps = layer_maps(jnp.asarray(optimum.gram))
+        accuracies = few_label_accuracies(key, jnp.asarray(model.strength), maps, size.repeats)
+        gains.append(np.asarray(accuracies[:, 0] - accuracies[:, 1]))
+    return np.stack(gains)
