@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments.errors import InputError
 from ssljax.arrays import UInt8
-from ssljax.datasets import Dataset, load_dataset
+from ssljax.datasets import Dataset, open_dataset
+from ssljax.sources import in_memory
 
 
 class Pair(NamedTuple):
@@ -39,10 +40,18 @@ def load_small(name: str, side: int, num_train: int, num_test: int) -> Pair:
     """
     return Pair(
         *(
-            shrunk(first(load_dataset(name, split), count), side)
+            shrunk(first(_opened(name, split, count), count), side)
             for split, count in (("train", num_train), ("test", num_test))
         )
     )
+
+
+def _opened(name: str, split: str, count: int) -> Dataset:
+    """A split, of which no more than needed is decoded."""
+    opened = open_dataset(name, split)
+    if isinstance(opened, Dataset):
+        return opened
+    return in_memory(opened, indices=range(min(count, len(opened))))
 
 
 def first(dataset: Dataset, count: int) -> Dataset:
