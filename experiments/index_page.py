@@ -4,6 +4,14 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from experiments.claim_summary import (
+    Answer,
+    answers,
+    counts_in_words,
+    effect,
+    report_path,
+    rows_page,
+)
 from experiments.claims import CLAIMS
 from experiments.errors import InputError
 from experiments.files import write_bytes
@@ -35,7 +43,7 @@ def found_results(folder: Path) -> dict[str, Results]:
 
 
 def write_index(folder: Path) -> Path:
-    """Write ``index.html`` over the results of a folder.
+    """Write ``index.html`` over the results of a folder, and ``index.md`` with every row.
 
     Args:
       folder: As for `found_results`.
@@ -60,12 +68,42 @@ def write_index(folder: Path) -> Path:
         " that was run. A claim has several rows where it says several things. Every row's rule was"
         " fixed before its run; a claim that fails is a result.</p>",
         f"<p>{len(held)} rows of {len(results)} results: {counts}.</p>",
+        _summary(results),
         *(_claim(number, results) for number in CLAIMS),
         _others(results),
         "</body></html>",
     ]
     write_bytes(path, "\n".join(parts).encode())
+    write_bytes(folder / "index.md", rows_page(results).encode())
     return path
+
+
+def _summary(results: Mapping[str, Results]) -> str:
+    """Claims times scales: verdict, rows behind it, the headline's numbers, and the report."""
+    known = answers(results)
+    scales = [scale for scale in SCALES if any(key[1] == scale for key in known)]
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in ("claim", *scales))
+    lines = "".join(
+        f'<tr><td><a href="#claim{number}">{number}. {html.escape(claim.statement)}</a>'
+        f"<small>{html.escape(claim.source)}</small></td>"
+        + "".join(_answer(known.get((number, scale))) for scale in scales)
+        + "</tr>"
+        for number, claim in CLAIMS.items()
+    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def _answer(answer: Answer | None) -> str:
+    if answer is None:
+        return "<td>not run yet</td>"
+    style = answer.verdict if answer.verdict in MARKS else "inconclusive"
+    return (
+        f'<td><a class="{style}" href="{html.escape(answer.report)}">'
+        f"{html.escape(answer.verdict)}</a>"
+        f"<small>{html.escape(counts_in_words(answer.counts))}</small>"
+        f'<small title="{html.escape(answer.headline.claim)}">'
+        f"{html.escape(effect(answer.headline))}</small></td>"
+    )
 
 
 def _claim(number: int, results: Mapping[str, Results]) -> str:
@@ -74,7 +112,7 @@ def _claim(number: int, results: Mapping[str, Results]) -> str:
         (path, one, row) for path, one in results.items() for row in one.rows if row.id == number
     ]
     heading = (
-        f"<h2>{number}. {html.escape(claim.statement)}</h2>"
+        f'<h2 id="claim{number}">{number}. {html.escape(claim.statement)}</h2>'
         f"<p>{html.escape(claim.source)}; experiment <code>{claim.experiment}</code></p>"
     )
     if not rows:
@@ -97,7 +135,7 @@ def _table(rows: Sequence[tuple[str, Results, Row]]) -> str:
 
 def _row(entry: tuple[str, Results, Row]) -> str:
     path, results, row = entry
-    report = _report(path, results)
+    report = report_path(path, results)
     cells = (
         results.scale,
         str(len(results.seeds)),
@@ -110,9 +148,3 @@ def _row(entry: tuple[str, Results, Row]) -> str:
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
         + f'<td class="{row.verdict}">{MARKS[row.verdict]} {row.verdict}</td></tr>'
     )
-
-
-def _report(path: str, results: Results) -> str:
-    if path.endswith("/results.json"):
-        return path.removesuffix("results.json") + "report.html"
-    return f"{results.experiment}-{results.scale}/report.html"

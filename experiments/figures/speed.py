@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from experiments.figures.style import BLACK, COLORS, FULL_WIDTH, GRAY, drawing
 
+LONG_LABEL = 44
+
 
 class Comparison(NamedTuple):
     """One line of the figure.
@@ -33,7 +35,7 @@ def speed_figure(path: Path, comparisons: Sequence[Comparison]) -> None:
       comparisons: From top to bottom.
     """
     shown = comparisons[::-1]
-    with drawing(path, FULL_WIDTH, 1.1 + 0.27 * len(shown)) as figure:
+    with drawing(path, FULL_WIDTH, 1.1 + 0.29 * len(shown)) as figure:
         axes = figure.subplots()
         for place, one in enumerate(shown):
             below = one.wanted is not None and one.ratio < one.wanted
@@ -43,7 +45,12 @@ def speed_figure(path: Path, comparisons: Sequence[Comparison]) -> None:
             if one.wanted is not None:
                 axes.plot(one.wanted, place, "|", color=BLACK, markersize=11, zorder=4)
         axes.axvline(1.0, color=GRAY, linewidth=0.8, zorder=1)
-        axes.set_yticks(range(len(shown)), [one.label for one in shown])
+        axes.set_yticks(range(len(shown)), [_wrapped(one.label) for one in shown])
         axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
         axes.set_xscale("log")
-        axes.set_xlabel("cost of the other over ours; bar: range over rounds; tick: aim")
+        axes.set_xlabel("cost of the other over ours\nbar: range over rounds, tick: aim")
+
+
+def _wrapped(label: str) -> str:
+    """A long label on two lines, so that it leaves the axes their room."""
+    return label.replace(": ", ":\n", 1) if len(label) > LONG_LABEL else label

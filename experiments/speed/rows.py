@@ -12,7 +12,7 @@ from experiments.files import write_bytes
 
 
 class SpeedRow(NamedTuple):
-    """One comparison; the fields are the keys of `speed.json`, `wanted` apart.
+    """One comparison; the fields are the keys of `speed.json`.
 
     Attributes:
       what: Name of the benchmark.
@@ -24,7 +24,7 @@ class SpeedRow(NamedTuple):
       ratio: Peer's cost over ours, or target over reached; above 1 is better.
       low: Smallest ratio of any round.
       high: Largest.
-      wanted: The ratio aimed at; None where none was set. Not in the file.
+      wanted: The ratio aimed at; None where none was set.
     """
 
     what: str
@@ -88,7 +88,27 @@ def write_speed(path: Path, environment: dict[str, Any], rows: Sequence[SpeedRow
     entries = []
     for row in rows:
         entry = row._asdict()
-        del entry["wanted"]
         entries.append({key: value for key, value in entry.items() if key != "case" or value})
     content = {"environment": environment, "rows": entries}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_speed(path: Path) -> tuple[SpeedRow, ...]:
+    """The rows of `speed.json`.
+
+    Args:
+      path: The file.
+
+    Returns:
+      As they were written.
+
+    Raises:
+      InputError: It is missing or is no such file.
+    """
+    try:
+        entries = json.loads(path.read_text())["rows"]
+        return tuple(SpeedRow(**({"case": ""} | entry)) for entry in entries)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no speed.json ({error}); write one with python -m experiments speed"
+        ) from error

@@ -18,7 +18,7 @@ from experiments.progress import experiment_progress
 from experiments.speed.benchmarks import SCALE, Benchmark, Peer, chosen
 from experiments.speed.contest import Clock, Missing, costs_in_turn
 from experiments.speed.rows import SpeedRow, compared, write_speed
-from experiments.speed.scale import scale_rows
+from experiments.speed.scale import ROUNDS, scale_rows
 from experiments.speed.table import print_speed
 
 INSTALL = "install the peers with: pip install -e '.[bench]'"
@@ -74,9 +74,11 @@ def run(
             rows += [SpeedRow(**row) for row in scale_rows()]
     found = environment(time.perf_counter() - started)
     found |= {name: _version(name) for name in PEER_PACKAGES}
-    found |= {"rounds": rounds, "clock": clock, "load": _load()}
+    found |= {"rounds": rounds, "scale_rounds": ROUNDS, "clock": clock, "load": _load()}
     write_speed(out / "speed.json", found, rows)
-    speed_figure(out / "speed.png", comparisons(rows))
+    compared_rows = comparisons(rows)
+    if compared_rows:
+        speed_figure(out / "speed.png", compared_rows)
     print_speed(rows, out / "speed.json")
     for note in dict.fromkeys(notes):
         print(note, file=sys.stderr)

@@ -27,9 +27,10 @@ ARRANGEMENTS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 4))
 
 POD_CHIPS = (1, 16, 64, 256)
 _TIMEOUT_SECONDS = 900
+ROUNDS = 3
 
 
-def scale_rows(*, rounds: int = 3, steps: int = 20) -> list[dict[str, Any]]:
+def scale_rows(*, rounds: int = ROUNDS, steps: int = 20) -> list[dict[str, Any]]:
     """Rows of `speed.json`: steps a second for each arrangement, then the pod on paper.
 
     Args:
@@ -53,13 +54,17 @@ def scale_rows(*, rounds: int = 3, steps: int = 20) -> list[dict[str, Any]]:
         ratios = [value / alone for value in values]
         rows.append(
             _row(
-                f"{processes} process{'es' if processes > 1 else ''} of {devices} simulated",
+                f"{_many(processes, 'process', 'es')} of {_many(devices, 'simulated device', 's')}",
                 statistics.median(values),
                 "steps/s",
                 ratios,
             )
         )
     return rows + paper_rows()
+
+
+def _many(number: int, word: str, ending: str) -> str:
+    return f"{number} {word}{ending if number > 1 else ''}"
 
 
 def paper_rows() -> list[dict[str, Any]]:

@@ -44,6 +44,34 @@ def speed_table(rows: Sequence[SpeedRow]) -> Table:
     return table
 
 
+def speed_lines(rows: Sequence[SpeedRow]) -> list[str]:
+    """The same as lines of Markdown.
+
+    Args:
+      rows: What was measured.
+
+    Returns:
+      Two lines of head and one for each comparison.
+    """
+    lines = ["| what | ours | beside | ratio | aim |", "|---|---|---|---|---|"]
+    for row in rows:
+        beside = " ".join(filter(None, (row.peer, row.peer_version))) or "target"
+        cells = (
+            ", ".join(filter(None, (row.what, row.case))),
+            f"{readable_number(row.ours)} {row.unit}",
+            beside,
+            ratio_text(row),
+            "–" if row.wanted is None else readable_number(row.wanted) + missed(row),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def missed(row: SpeedRow) -> str:
+    """A word where the ratio is not the one aimed at."""
+    return " (**missed**)" if row.reached is False else ""
+
+
 def ratio_text(row: SpeedRow) -> str:
     """The ratio and its spread over rounds.
 

@@ -8,6 +8,7 @@ import pytest
 
 from experiments import everything
 from experiments.catalog import EXPERIMENTS, Entry
+from experiments.claim_summary import answers, claims_table
 from experiments.claims import CLAIMS
 from experiments.errors import InputError
 from experiments.index_page import write_index
@@ -129,7 +130,8 @@ def test_all_runs_what_has_no_results_and_writes_one_page(tmp_path, monkeypatch)
     assert runs == ["one", "two", "two"]
     page = (tmp_path / "index.html").read_text()
     assert "one-smoke/report.html" in page
-    assert page.count("not run yet") == len(CLAIMS) - 1
+    assert page.count("not run yet") == 2 * (len(CLAIMS) - 1)
+    assert (tmp_path / "index.md").read_text().count("| 3. a claim | holds |") == 2
     everything.run_all(tmp_path, "smoke", said.append, again=True)
     assert runs[3:] == ["one", "two"]
 
@@ -140,6 +142,36 @@ def test_the_page_escapes_what_results_say_and_links_committed_reports(tmp_path)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert 'href="one-smoke/report.html"' in page
+
+
+@pytest.mark.parametrize(
+    ("errors", "word"),
+    [
+        ((0.0, 0.0), "holds"),
+        ((9.0, 9.0), "fails"),
+        ((0.0, 9.0), "in part"),
+        ((float("nan"), float("nan")), "inconclusive"),
+        ((0.0, float("nan")), "in part"),
+        ((9.0, float("nan")), "in part"),
+    ],
+)
+def test_a_claim_holds_or_fails_where_all_its_rows_do(errors, word):
+    rows = tuple(Row(3, f"row {e}", "source", 1.0, 1.0, e, None, 0.1) for e in errors)
+    found = {"absence-smoke.json": Results("absence", "smoke", (0,), {}, rows)}
+    assert answers(found)[3, "smoke"].verdict == word
+
+
+def test_the_table_of_claims_prefers_the_claim_s_own_experiment_and_names_what_is_missing():
+    found = {
+        "a-laptop.json": _results("a", "by another"),
+        "absence-laptop/results.json": _results("absence", "its own"),
+    }
+    found = {path: dataclasses.replace(one, scale="laptop") for path, one in found.items()}
+    lines = claims_table(found, "laptop", "here/")
+    assert len(lines) == 2 + len(CLAIMS)
+    assert "[its own](here/absence-laptop/report.html) | 1 (error 0; null 0.5) |" in lines[4]
+    assert "2 hold" in lines[4]
+    assert sum("not run yet" in line for line in lines) == len(CLAIMS) - 1
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

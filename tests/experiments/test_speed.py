@@ -18,11 +18,11 @@ from experiments.speed.contest import (
     costs_in_turn,
     thread_settings,
 )
-from experiments.speed.rows import SpeedRow, compared, write_speed
+from experiments.speed.rows import SpeedRow, compared, read_speed, write_speed
 from experiments.speed.table import ratio_text, wanted_text
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = {"what", "ours", "peer", "peer_version", "unit", "ratio", "low", "high"}
+KEYS = {"what", "ours", "peer", "peer_version", "unit", "ratio", "low", "high", "wanted"}
 NAMES = {
     "modes",
     "layer_spectra",
@@ -132,6 +132,8 @@ def test_the_run_writes_the_file_as_designed_and_a_figure(tasks, tmp_path, monke
     assert [set(row) for row in content["rows"]] == [KEYS, KEYS]
     assert content["environment"]["rounds"] == 2
     assert {"device", "jax", "torch"} <= set(content["environment"])
+    rows = read_speed(tmp_path / "out" / "speed.json")
+    assert [row.wanted for row in rows] == [2.0, 1.0]
     assert (tmp_path / "out" / "speed.png").stat().st_size > 5_000
     shown = capsys.readouterr()
     assert "peer" in shown.out
@@ -184,6 +186,12 @@ def test_what_is_not_a_number_never_reaches_the_file(tmp_path):
         write_speed(tmp_path / "speed.json", {}, [row])
     assert not (tmp_path / "speed.json").exists()
     assert ratio_text(row) == wanted_text(row) == "–"
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    (tmp_path / "speed.json").write_text('{"rows": [{"whatever": 1}]}')
+    with pytest.raises(InputError, match="is no speed.json"):
+        read_speed(tmp_path / "speed.json")
 
 
 def test_only_peer_files_import_peers():
