@@ -28,6 +28,10 @@ EXPERIMENTS = {
         "whether linear layers weight features more unequally layer by layer (claim 1)", 6.0
     ),
     "corruptions": Entry("which layer keeps its accuracy on corrupted images (claim 7)", 20.0),
+    "reweighting": Entry(
+        "whether a fixed reweighting head does what a trained one does (claim 8)", 15.0
+    ),
+    "groups": Entry("which layer serves groups that shortcuts mislead (claim 6)", 15.0),
     "strength": Entry(
         "what stronger augmentation does to encoder and head (claims 9, 10, 11, 19)", 25.0
     ),
