@@ -39,12 +39,16 @@ from experiments.weighting_rows import algorithm_rows, power_rows, real_rows, sc
 from ssljax.policies import SIMCLR_POLICY
 
 RATE = 0.02
+NOISY_TIME = 2000.0
 TASK_STRENGTH, TASK_RETENTION = 0.5, 0.95
 SCOPE = (
     "Scope. Linear networks only, trained on exact second moments or, for minibatches, on fresh"
     " samples of the model. Real images enter through their moments alone, in the directions that"
     " positive pairs share most of: what is shown of them is the end of descent of a linear"
-    " network, not a residual network. Minibatches and Adam start where descent does."
+    " network, not a residual network. Minibatches and Adam start where descent does. In a first"
+    " run the full-batch algorithms stopped at flow time 2000, when from one of three random starts"
+    " the weakest feature was not learned in any layer (errors .12 before, .04 after the head):"
+    " their time was raised to 8000, no tolerance was changed."
 )
 
 
@@ -71,8 +75,8 @@ _SIZES = {
     "smoke": _Sizes(
         (2, 3), 20.0, 20.0, (Noise(8, 0.02, 200), Noise(8, 0.01, 400)), 128, 4, 8, 400, 4, 40
     ),
-    "laptop": _Sizes((2, 3, 4), 200.0, 2000.0, _NOISES, 5000, 8, 32, 20_000, 10, 400),
-    "paper": _Sizes((2, 3, 4), 400.0, 4000.0, _NOISES, 50_000, 16, 64, 100_000, 20, 2000),
+    "laptop": _Sizes((2, 3, 4), 200.0, 8000.0, _NOISES, 5000, 8, 32, 20_000, 10, 400),
+    "paper": _Sizes((2, 3, 4), 400.0, 8000.0, _NOISES, 50_000, 16, 64, 100_000, 20, 2000),
 }
 
 
@@ -113,7 +117,10 @@ def run(out: Path, scale: str) -> Results:
             }
             advance("algorithms", 1.0)
             algorithms = [
-                algorithm_cell(key, 2.5 * RATE, sizes.long_time, sizes.noises) for key in keys
+                algorithm_cell(
+                    key, 2.5 * RATE, sizes.long_time, sizes.noises, min(sizes.long_time, NOISY_TIME)
+                )
+                for key in keys
             ]
             advance("few-label classifiers", 1.0)
             retention, strength = _sweeps(sizes, seeds)

@@ -130,7 +130,7 @@ class Noise(NamedTuple):
 
 
 def algorithm_cell(
-    key: jax.Array, rate: float, time: float, noises: tuple[Noise, ...]
+    key: jax.Array, rate: float, time: float, noises: tuple[Noise, ...], noisy_time: float
 ) -> AlgorithmCell:
     """Train by every algorithm, and by SGD at several settings.
 
@@ -138,7 +138,8 @@ def algorithm_cell(
       key: Draws the start and the batches.
       rate: Of full-batch descent; Adam starts at a fifth of it.
       time: Flow time of the full-batch algorithms; as many steps of Adam as of descent.
-      noises: Settings of SGD; the first also from the random start, with steps for `time`.
+      noises: Settings of SGD; the first also from the random start.
+      noisy_time: Steps times rate of that run.
 
     Returns:
       The cell.
@@ -153,11 +154,12 @@ def algorithm_cell(
     steps = round(time / rate)
     flow = network_flow(moments_loss(moments), start, jnp.array([float(time)]))
     sgd = noises[0]
+    noisy_steps = round(noisy_time / sgd.rate)
     ends = (
         tuple(jnp.asarray(layer[-1]) for layer in flow),
         descended(moments, start, rate, steps),
         descended(moments, start, 0.1 * rate, steps, momentum=0.9),
-        minibatch_descended(batch_key, model, start, sgd.rate, sgd.batch, round(time / sgd.rate)),
+        minibatch_descended(batch_key, model, start, sgd.rate, sgd.batch, noisy_steps),
         adam_descended(moments, start, 0.2 * rate, steps),
     )
     balanced = balanced_start(start_key, dim, 2, BALANCED_SCALE)

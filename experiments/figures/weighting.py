@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import NullLocator
 
 from experiments.figures.style import (
     BLACK,
@@ -50,7 +52,7 @@ def weighting_figure(
             for number in range(len(rates)):
                 measured_points(
                     middle,
-                    np.array(depths),
+                    np.array(depths) + 0.14 * (MARKERS.index(marker) - 1),
                     values[:, number],
                     color=color,
                     marker=marker,
@@ -58,6 +60,7 @@ def weighting_figure(
                     label=name if number == 1 else None,
                 )
         middle.set_yscale("log")
+        _plain_ticks(middle.yaxis, *middle.get_ylim())
         middle.set_xticks(list(depths))
         middle.set_xlabel("layers L")
         middle.set_title(
@@ -73,6 +76,14 @@ def weighting_figure(
         right.set_ylabel("effective rank, dimensions")
         right.set_title("c  effective rank of the\n    weight spectrum")
         figure.legend(*middle.get_legend_handles_labels(), loc="outside lower right", ncols=3)
+
+
+def _plain_ticks(axis: Axis, low: float, high: float) -> None:
+    """A few ticks in plain numbers on a logarithmic axis of little more than a decade."""
+    steps = [step * 10.0**power for power in range(-6, 2) for step in (1, 2, 5)]
+    shown = [step for step in steps if low <= step <= high]
+    axis.set_ticks(shown, [f"{step:.5f}".rstrip("0").rstrip(".") for step in shown])
+    axis.set_minor_locator(NullLocator())
 
 
 def _weights(
@@ -146,7 +157,7 @@ def spectra_figure(
         middle.set_xticks(places, algorithms, rotation=35, ha="right")
         middle.set_ylabel("relative error of the Gram")
         middle.set_title("b  by algorithm\n    (below 10⁻⁶ drawn there)")
-        middle.legend(loc="center left", bbox_to_anchor=(0.0, 0.4))
+        middle.legend(loc="center left", bbox_to_anchor=(0.0, 0.38))
         measured_points(right, doses, drifts, color=BLACK)
         middle_dose = np.exp(np.mean(np.log(doses)))
         level = np.exp(np.mean(np.log(drifts)))
@@ -154,6 +165,8 @@ def spectra_figure(
         right.plot(ends, level * ends / middle_dose, color=GRAY, linewidth=1.0, label="slope 1")
         right.set_xscale("log")
         right.set_yscale("log")
+        _plain_ticks(right.xaxis, *right.get_xlim())
+        _plain_ticks(right.yaxis, *right.get_ylim())
         right.set_xlabel("rate² × steps / batch")
         right.set_ylabel("relative imbalance")
         right.set_title("c  SGD from balanced\n    layers")
