@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ssljax.settle import settle_head, settling_path
+from ssljax.losses import spectral_contrastive
+from ssljax.settle import PairLoss, settle_head, settling_path
 from theory.alignment import alignment
 from theory.comparison import mode_values
 from theory.decay import decayed_optimum
@@ -73,6 +74,8 @@ def settled_weights(
     weight_decay: float,
     num_steps: int = 4000,
     learning_rate: float = 0.01,
+    loss: PairLoss = spectral_contrastive,
+    adaptive: bool = False,
 ) -> Weights:
     """The head after training on with the encoder frozen.
 
@@ -83,6 +86,8 @@ def settled_weights(
       weight_decay: Final coefficient X; the path to it is `ssljax.settle.settling_path`'s.
       num_steps: Steps.
       learning_rate: Step size before it falls.
+      loss: Of the embeddings of two views.
+      adaptive: AdamW in place of momentum descent, to see the law fail.
 
     Returns:
       The settled weights.
@@ -98,6 +103,8 @@ def settled_weights(
         jnp.asarray(views, jnp.float32),
         jax.random.key(seed),
         path,
+        loss=loss,
+        adaptive=adaptive,
     )
     return tuple(np.asarray(weight) for weight in settled)
 
@@ -125,9 +132,41 @@ def compared_head(
     Returns:
       Prediction, metrics, nulls.
     """
+    return compared_on_moments(
+        head_moments(views), weights, weight_decay=weight_decay, untrained=untrained, seed=seed
+    )
+
+
+def head_moments(views: Views) -> Moments:
+    """Second moments of features in float64, as NumPy arrays; opens the precision context."""
+    with jax.enable_x64(True):
+        moments = moments_from_views(jnp.asarray(views, jnp.float64))
+        return jax.tree.map(np.asarray, moments)
+
+
+def compared_on_moments(
+    moments: Moments,
+    weights: Weights,
+    *,
+    weight_decay: float,
+    untrained: Weights | None = None,
+    seed: int = 0,
+) -> HeadOutcome:
+    """`compared_head` where the moments are known: many heads can stand on the same features.
+
+    Args:
+      moments: `head_moments` of the features.
+      weights: As for `compared_head`, and the rest too.
+      weight_decay: Coefficient X.
+      untrained: The head before training.
+      seed: Randomness of the nulls.
+
+    Returns:
+      Prediction, metrics, nulls.
+    """
     with jax.enable_x64(True):
         chain = tuple(jnp.asarray(weight, jnp.float64) for weight in weights)
-        moments = moments_from_views(jnp.asarray(views, jnp.float64))
+        moments = jax.tree.map(lambda array: jnp.asarray(array, jnp.float64), moments)
         rank = min(weight.shape[0] for weight in weights)
         prediction = _predicted(moments, len(chain), rank, weight_decay)
         nulls = prediction_nulls(

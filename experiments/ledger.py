@@ -18,7 +18,7 @@ import numpy as np
 from experiments.environment import environment
 from experiments.figures.ledger import Account, ledger_figure
 from experiments.files import make_folder
-from experiments.observers import ledger_observer, noise_observer
+from experiments.ledger_observers import run_observers
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, Row, write_results
@@ -26,14 +26,10 @@ from experiments.rows import bound_row, error_row
 from experiments.table import print_results
 from experiments.trained import is_trained, trained, training_metrics
 from experiments.trainings import SIZES, images_of, seeded, trainings
-from ssljax.build import build_schedule
-from ssljax.config import Config
-from ssljax.observers import Observer
 
 LAW = "balance ledger of SGD with L2, derived; two numbers without decay: Ziyin et al. 2308.06671"
 TOLERANCE = 1e-5
 LEAST_VIOLATION = 1e-3
-WINDOWS = 10
 RUNS = {
     "ledger": "plain SGD, spectral loss",
     "ledger-cosine": "plain SGD, NT-Xent loss",
@@ -46,23 +42,6 @@ SCOPE = (
     " weight decay: encoder, loss, data and batch do not enter. It says how the imbalance moves,"
     " not where training ends. Runs outside the law are as long as it takes to break it."
 )
-
-
-def run_observers(config: Config) -> tuple[Observer, ...]:
-    """What is compiled into the step of these trainings: the account, and the gradients' moments.
-
-    Under momentum the account takes the step size η / (1 − β) that the same gradients have in the
-    long run: the most charitable reading.
-    """
-    widths, settings = config.head.widths, config.optimizer
-    heavy = settings.momentum if settings.name == "sgd" else 0.0
-    schedule = build_schedule(config)
-    return (
-        ledger_observer(
-            widths, lambda step: schedule(step) / (1.0 - heavy), settings.head_weight_decay
-        ),
-        noise_observer(widths, config.num_steps, WINDOWS),
-    )
 
 
 class _Followed(NamedTuple):

@@ -195,7 +195,7 @@ NT_XENT = LossConfig(name="nt_xent", temperature=0.5)
 
 def _strengths(size: Size) -> dict[str, Training]:
     base = _config(size, _mlp_head(size), NT_XENT, _adam(size))
-    shared = {STRENGTH: (7, 8, 13, 20)}
+    shared = {STRENGTH: (7, 8, 13, 15, 16, 17, 18, 20)}
     return {
         f"strength-{strength:g}": Training(
             dataclasses.replace(base, strength=strength),
@@ -245,8 +245,7 @@ def _linear_heads(size: Size) -> dict[str, Training]:
 
     spectral = LossConfig(name="spectral")
     middle, largest = DECAYS[len(DECAYS) // 2], DECAYS[-1]
-    adam = dataclasses.replace(_adam(size), head_weight_decay=middle)
-    claims = {middle: (2, 15, 16, 17), largest: (2, 18)}
+    claims = {middle: (2, 15), largest: (2, 18)}
     table = {
         **{
             f"decay-{decay:g}": Training(
@@ -255,9 +254,8 @@ def _linear_heads(size: Size) -> dict[str, Training]:
             for decay in DECAYS
         },
         "decay-0": Training(config(spectral, _descent(size, 0.0)), "cifar10", (2,)),
-        "linear-adam": Training(config(spectral, adam), "cifar10", (15,)),
         # Under the largest decay, the one that has time to balance a spectral head.
-        "linear-cosine": Training(config(NT_XENT, _descent(size, largest)), "cifar10", (15, 18)),
+        "linear-cosine": Training(config(NT_XENT, _descent(size, largest)), "cifar10", (18,)),
     }
     return table | _ledgers(size, table)
 
@@ -286,7 +284,11 @@ def _ledgers(size: Size, table: dict[str, Training]) -> dict[str, Training]:
     )
     # A constant and large step, so that the head arrives where gradient noise and decay are even.
     loud = dataclasses.replace(plain, learning_rate=0.5, weight_decay=1e-4, head_weight_decay=0.02)
-    adam = dataclasses.replace(table["linear-adam"].config.optimizer, warmup_steps=short // 20)
+    adam = dataclasses.replace(
+        _adam(size),
+        warmup_steps=short // 20,
+        head_weight_decay=base.optimizer.head_weight_decay,
+    )
     heavy = dataclasses.replace(base.optimizer, warmup_steps=short // 20)
     return {
         "ledger": Training(config(base, long, plain), "cifar10", (14,)),
