@@ -94,6 +94,7 @@ def run(out: Path, scale: str) -> Results:
     todo = [seeded(table[name], seed) for seed in size.seeds for name in sizes.heads]
     work = sum(1.0 if is_trained(config, images.train) else 6.0 for config in todo)
     cells, pixels = [], []
+    shared = {}
     with experiment_progress(work, "training") as advance:
         for seed in size.seeds:
             row = []
@@ -101,6 +102,8 @@ def run(out: Path, scale: str) -> Results:
                 config = seeded(table[name], seed)
                 cost = 1.0 if is_trained(config, images.train) else 6.0
                 network = trained(config, images.train)
+                # What is compiled for the first seed serves all.
+                network = network._replace(network=shared.setdefault(name, network.network))
                 row.append(_cell(network, images.train, images.test, sizes, seed))
                 if name == sizes.heads[0]:
                     pixels.append(_pixel_defect(network, images.test, sizes, seed))

@@ -22,6 +22,7 @@ def layer_accuracies(
     train: Dataset,
     test: Dataset,
     layers: tuple[str, ...] = LAYERS,
+    max_iterations: int = 500,
 ) -> Float[np.ndarray, " layers"]:
     """Test accuracy of a linear probe on clean images, at each layer.
 
@@ -31,6 +32,7 @@ def layer_accuracies(
       train: Images the probe is fitted on.
       test: Images it is tested on, once.
       layers: Names of the layers.
+      max_iterations: Of the probe's solver.
 
     Returns:
       One accuracy for each layer.
@@ -54,6 +56,7 @@ def layer_accuracies(
                 clean[1][layer],
                 test.labels,
                 num_classes=train.num_classes,
+                max_iterations=max_iterations,
             ).test_accuracy
             for layer in layers
         ]

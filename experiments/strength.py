@@ -28,7 +28,12 @@ from experiments.progress import experiment_progress
 from experiments.report import write_report
 from experiments.results import Results, write_results
 from experiments.small_data import first
-from experiments.strength_cells import SweepOutcome, gathered_sweep, strength_cell
+from experiments.strength_cells import (
+    StrengthCell,
+    SweepOutcome,
+    gathered_sweep,
+    strength_cell,
+)
 from experiments.strength_rank_rows import RankOutcome, rank_rows, transfer_rows
 from experiments.strength_report import rank_section, strength_section
 from experiments.strength_rows import sweep_rows, trend_rows
@@ -39,11 +44,13 @@ from experiments.view_geometry import LAYERS
 from ssljax.arrays import Float
 from ssljax.features import layer_features
 from ssljax.sources import Dataset
+from ssljax.state import TrainState
 from ssljax.train import Run
 
 PARAMETERS = ("crop_height", "jitter_brightness", "jitter_saturation", "jitter_hue")
 TRANSFERS = ("cifar100", "mnist")
 SLOPE_IMAGES = 256
+TRANSFER_ITERATIONS = 150
 SCOPE = (
     "Scope. Small images, a small residual network and few epochs; what is compared is one network"
     " with itself, before and after its head. Forecasts assume a linear projector and take the"
@@ -99,7 +106,7 @@ def run(out: Path, scale: str) -> Results:
     table = trainings(size)
     images = images_of("cifar10", scale)
     test = first(images.test, sizes.images)
-    cells, others, nulls = [], [], []
+    cells, others, nulls, shared = [], [], [], None
     todo = [seeded(table[f"strength-{s:g}"], seed) for seed in size.seeds for s in sizes.strengths]
     work = sum(1.0 if is_trained(config, images.train) else 6.0 for config in todo)
     with experiment_progress(work, "training") as advance:
@@ -109,25 +116,27 @@ def run(out: Path, scale: str) -> Results:
                 config = seeded(table[f"strength-{strength:g}"], seed)
                 cost = 1.0 if is_trained(config, images.train) else 6.0
                 network = trained(config, images.train)
-
-                def measured(state, at, network=network, config=config, seed=seed):
-                    return strength_cell(
-                        network.network,
-                        state,
-                        config,
-                        images.train,
-                        test,
-                        strength=at,
-                        views=sizes.views,
-                        seed=seed,
-                        parameters=PARAMETERS,
-                    )
-
-                row.append(measured(network.state, strength))
+                # One architecture: what is compiled for the first network serves all.
+                shared = shared or network.network
+                network = network._replace(network=shared)
+                row.append(
+                    _sweep_cell(network, network.state, images.train, test, strength, sizes.views)
+                )
                 other.append(_cell(network, test, scale))
                 if strength == sizes.strengths[0]:
                     # Before training all strengths are the same network.
-                    nulls.append([measured(untrained(network), STRENGTH)])
+                    nulls.append(
+                        [
+                            _sweep_cell(
+                                network,
+                                untrained(network),
+                                images.train,
+                                test,
+                                STRENGTH,
+                                sizes.views,
+                            )
+                        ]
+                    )
                 advance(f"strength {strength:g}, seed {seed} measured", cost)
             cells.append(row)
             others.append(other)
@@ -164,11 +173,33 @@ def run(out: Path, scale: str) -> Results:
     return results
 
 
+def _sweep_cell(
+    network: Run, state: TrainState, train: Dataset, test: Dataset, strength: float, views: int
+) -> StrengthCell:
+    return strength_cell(
+        network.network,
+        state,
+        network.config,
+        train,
+        test,
+        strength=strength,
+        views=views,
+        seed=network.config.seed,
+        parameters=PARAMETERS,
+    )
+
+
 def _cell(network: Run, test: Dataset, scale: str) -> _Cell:
     transfers = {}
     for name in TRANSFERS:
         other = images_of(name, scale)
-        transfers[name] = layer_accuracies(network.network, network.state, other.train, other.test)
+        transfers[name] = layer_accuracies(
+            network.network,
+            network.state,
+            other.train,
+            other.test,
+            max_iterations=TRANSFER_ITERATIONS,
+        )
     clean = layer_features(
         network.network.apply,
         network.state.params,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from experiments.layer_probes import layer_accuracies, parameter_information
+from experiments.small_data import first
 from experiments.view_geometry import ViewGeometry, network_views, view_geometry
 from ssljax.config import Config
 from ssljax.network import Network
@@ -15,6 +16,9 @@ from ssljax.sources import Dataset
 
 PROBE_STRENGTH = 0.3
 INFORMATION_STRENGTH = 0.5
+INFORMATION_IMAGES = 4000
+"""Images whose views the readout of augmentation parameters is fitted on, at most."""
+
 Cell = Float[np.ndarray, "seeds strengths"]
 PairCell = Float[np.ndarray, "seeds strengths layers"]
 
@@ -103,7 +107,7 @@ def strength_cell(
     information = parameter_information(
         network,
         state,
-        train,
+        first(train, INFORMATION_IMAGES),
         test,
         jax.random.fold_in(key, 2),
         config.policy,

@@ -108,7 +108,7 @@ def _suppression(
     if untrained is not None:
         axes.axhline(untrained, color=GRAY, linewidth=1.0, linestyle="--")
         axes.annotate(
-            "untrained", (strengths[-1], untrained), ha="right", va="bottom", color=GRAY, fontsize=8
+            "untrained", (strengths[-1], untrained), ha="right", va="top", color=GRAY, fontsize=8
         )
     axes.plot(strengths, seed_range(ratio).median, color=BLACK, linewidth=0.8, alpha=0.5)
     measured_points(axes, strengths, ratio, color=BLACK)
@@ -122,9 +122,9 @@ def _suppression(
         axes.axvline(crossing, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.annotate(
             f" crosses 1 at {crossing:.2f}",
-            (crossing, 0.97),
+            (crossing, 0.03),
             xycoords=("data", "axes fraction"),
-            va="top",
+            va="bottom",
             fontsize=8,
         )
 
@@ -184,5 +184,7 @@ def _information(
         axes.plot([], [], marker, color=BLACK, label=name)
     axes.set_title("f  augmentation parameters\n    recovered by a probe")
     axes.set_ylabel("R²")
-    axes.set_ylim(0, 1)
+    highest = max(float(np.nanmax(value)) for pair in information.values() for value in pair)
+    # Room for the legend.
+    axes.set_ylim(0, min(1.0, 1.7 * max(highest, 0.1)))
     axes.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=0.8, handletextpad=0.5)
