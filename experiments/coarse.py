@@ -182,12 +182,13 @@ def _section(out: Path, outcome: Outcome, images: Images) -> Section:
             Figure(
                 path,
                 "Points are medians over seeds, bars their range; layers on gray belong to the head"
-                " and are thrown away after training. a, b: the line for the fine classes turns"
-                " down inside the head where that for the coarse ones does not; dashed, the same"
-                " encoder under a head with random weights. c: variance inside the coarse classes"
-                " falls along the network; the bar is the forecast for the best linear head on"
-                " this feature. d: the fixed head κ^-(i−1), κ = 1.5; dividing each coordinate by"
-                " its standard deviation undoes it.",
+                " and are thrown away after training. a, b: accuracy by layer; by the claim the"
+                " line for the fine classes turns down inside the head and that for the coarse ones"
+                " does not. Dashed, the same encoder under a head with random weights. c: share of"
+                " variance inside the coarse classes; the bar is the forecast for the best linear"
+                " head on this feature. d: the fixed head κ^-(i−1), κ = 1.5; dividing by the"
+                " standard deviation undoes it but for the last ones, which the head leaves"
+                " less than a millionth of and the probe therefore leaves alone.",
             )
         ],
     )
@@ -205,9 +206,10 @@ def _summary(outcome: Outcome) -> list[str]:
     ):
         sentences.append(
             f"With the {label} a probe tells the fine classes apart with accuracy"
-            f" {pair(cells, 'layers', 'fine')} (with a random head on the same encoder"
-            f" {np.mean(ends(cells, 'random_head', 'fine')[:, 1]):.3f}), the coarse ones with"
-            f" {pair(cells, 'layers', 'coarse')}."
+            f" {pair(cells, 'layers', 'fine')}, the coarse ones with"
+            f" {pair(cells, 'layers', 'coarse')}. A head with random weights on the same encoder"
+            f" leaves {np.mean(ends(cells, 'random_head', 'fine')[:, 1]):.3f} and"
+            f" {np.mean(ends(cells, 'random_head', 'coarse')[:, 1]):.3f}."
         )
     return [
         "Xue et al. say that a network trained on coarse labels keeps the finer classes in the"

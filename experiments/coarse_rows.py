@@ -125,15 +125,15 @@ def _fall_row(cells: list[CoarseCell], label: str, quantity: str, text: str) -> 
 def _forecast_rows(cells: list[CoarseCell]) -> tuple[Row, ...]:
     rows = []
     for quantity, forecast, text in (
-        ("inside", [cell.forecast.inside for cell in cells], "share of variance inside coarse"),
-        ("subclass", [cell.forecast.fine for cell in cells], "ratio of fine to coarse variance of"),
+        ("inside", [c.forecast.inside for c in cells], "variance inside coarse classes, its share"),
+        ("subclass", [c.forecast.fine for c in cells], "variance between fine over coarse classes"),
     ):
         measured = ends(cells, "layers", quantity)
         rows.append(
             error_row(
                 5,
-                f"supervised contrastive: {text} classes after the head, forecast from the"
-                " feature's class moments for a linear head (log error; null: the feature's own)",
+                f"supervised contrastive: {text}, after the head, forecast from the feature's class"
+                " moments for a linear head (log error; null: the feature's own)",
                 COLLAPSE,
                 _log_errors(np.array(forecast), measured[:, 1]),
                 float(np.min(_log_errors(measured[:, 0], measured[:, 1]))),

@@ -198,13 +198,15 @@ def _summary(cells: list[ShiftCell]) -> list[str]:
         return f"{clean:.3f} on clean and {shifted:.3f} on corrupted images"
 
     matched = [np.mean([matched_gap(cell, other) for cell in cells]) for other in (AFTER, NO_HEAD)]
+    differences = " and ".join(f"{value:+.3f}".replace("-", "−") for value in matched)
     return [
         "Xue et al. say that what a network knows before its projection head serves better under a"
         " shift of the test images than what it knows after it. Networks were trained on CIFAR-10"
         " without labels; probes were fitted to clean images and tested on corrupted ones.",
         f"With all training images a probe reaches {mean(BEFORE)} before the head, {mean(AFTER)}"
-        f" after it, and {mean(NO_HEAD)} in a network trained without one. At equal accuracy on"
-        " clean images the layer before the head is ahead on corrupted ones by"
-        f" {matched[0]:+.3f} of the one after it and by {matched[1]:+.3f} of the network without a"
-        " head.",
+        f" after it, and {mean(NO_HEAD)} in a network trained without one.",
+        "At equal accuracy on clean images the layer before the head differs on corrupted ones by"
+        f" {differences} from the layer after it and from the network without a head. Where these"
+        " numbers are near zero, what it gains under the shift is what it gains without one: all"
+        " representations lie on one line.",
     ]

@@ -72,7 +72,9 @@ def coarse_figure(
         for axes, letter, (name, panel) in zip(grid[0], "ab", panels.items()):
             _accuracies(axes, panel, chances)
             axes.set_title(f"{letter}  {name}")
-        grid[0, 1].sharey(grid[0, 0])
+        top = max(float(np.max(panel.coarse)) for panel in panels.values())
+        for axes in grid[0]:
+            axes.set_ylim(0, 1.1 * top)
         _collapse(grid[1, 0], panels)
         _heads(grid[1, 1], heads)
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
@@ -106,7 +108,6 @@ def _accuracies(axes: Axes, panel: Panel, chances: tuple[float, float]) -> None:
         [], [], "D", color=BLACK, markerfacecolor="white", label="after a random head", markersize=4
     )
     axes.plot([], [], color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="chance")
-    axes.set_ylim(0, None)
     axes.set_ylabel("accuracy of a linear probe")
 
 
@@ -132,7 +133,8 @@ def _collapse(axes: Axes, panels: Mapping[str, Panel]) -> None:
                 markeredgewidth=2.2,
                 label="forecast, linear head",
             )
-    axes.set_ylim(0, 1.03)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.8 * (high - low), high)  # the legend stands below the curves
     axes.set_title("c  collapse of the coarse classes")
     axes.set_ylabel("share of variance inside them")
     axes.legend(loc="lower left")

@@ -95,7 +95,7 @@ def _maps(
             axes.text(
                 column,
                 row,
-                f"{100 * values[row, column]:.0f}",
+                f"{round(100 * float(values[row, column])):d}".replace("-", "−"),
                 ha="center",
                 va="center",
                 fontsize=7,

@@ -67,7 +67,7 @@ def test_rows_fail_where_the_head_loses_no_more_than_dimension_does():
     better = shift_rows([_cell([0.0, 0.06, 0.0, 0.05], seed) for seed in range(3)], "made up")
     assert len(better) == 5
     assert [row.verdict for row in better] == ["holds"] * 3 + ["inconclusive", "holds"]
-    same = shift_rows([_cell([0.0, 0.06, 0.05, 0.05], seed) for seed in range(3)], "made up")
+    same = shift_rows([_cell([0.0, 0.06, 0.03, 0.02], seed) for seed in range(3)], "made up")
     assert same[0].verdict == "fails"
 
 
