@@ -189,9 +189,9 @@ def _section(out: Path, outcome: Outcome) -> Section:
                 path,
                 "Points are medians over seeds, bars and bands their range. a: weight of each"
                 " feature before the head, by gradient descent (points) and by the closed form"
-                " (lines). b: size of the coordinates of residual networks over augmented views;"
-                " dashed, growth by κ as if the network made up for its head, over the coordinates"
-                " that the head leaves a tenth of. c: before and after each head, by a"
+                " (lines). b: size of the coordinates of residual networks over augmented views,"
+                " running mean over five; dashed, growth by κ as if the network made up for its"
+                " head, over the coordinates that the head leaves a tenth of. c: before and after each head, by a"
                 " standardizing probe (filled) and by one scale (hollow). d: the same feature of"
                 " the network with the perceptron, behind fixed heads; on gray, float32 no longer"
                 " holds the last coordinates.",
@@ -219,14 +219,16 @@ def _summary(outcome: Outcome) -> list[str]:
         if ratio > 1
     )
     listed = ", ".join(
-        f"{accuracy(list(cells)):.3f} {'without a head' if ratio == 1 else f'at κ = {ratio:g}'}"
+        f"{accuracy(list(cells)):.3f} at κ = {ratio:g}"
         for ratio, cells in outcome.fixed.items()
+        if ratio > 1
     )
     return [
         "Xue et al. propose to train under a fixed head that divides coordinate i of the feature by"
         " κ^(i−1), in place of a perceptron: coordinates should come to be ordered, and the feature"
         " as good.",
         f"The accuracy of a probe before the head is {accuracy(list(outcome.trained)):.3f} with the"
-        f" perceptron; with the fixed head it is {listed}. Of the growth that would make up for the"
+        f" perceptron and {accuracy(list(outcome.fixed[1.0])):.3f} in a network without a head;"
+        f" with the fixed head it is {listed}. Of the growth that would make up for the"
         f" head, the coordinates of the residual network show this share: {rises}.",
     ]

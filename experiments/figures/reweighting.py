@@ -22,6 +22,7 @@ from experiments.figures.style import (
     seed_range,
 )
 
+WINDOW = 5
 RATIO_COLORS = (GRAY, COLORS[2], COLORS[3], COLORS[4])
 
 
@@ -78,7 +79,7 @@ def reweighting_figure(
       accuracies: By the name of the head.
       applied: Heads put on a trained feature afterwards.
     """
-    with drawing(path, FULL_WIDTH, 5.2) as figure:
+    with drawing(path, FULL_WIDTH, 4.9) as figure:
         a, b, c, d = figure.subplots(2, 2).ravel()
         _linear(a, linear)
         _sizes(b, networks)
@@ -114,7 +115,7 @@ def _sizes(axes: Axes, networks: Mapping[float, CoordinateSizes]) -> None:
         first = np.sqrt(np.mean(network.sizes[:, :3] ** 2, axis=1, keepdims=True))
         sizes = network.sizes / np.where(first > 0, first, 1.0)
         places = np.arange(1, sizes.shape[1] + 1)
-        middle, low, high = map(positive, seed_range(sizes))
+        middle, low, high = map(positive, seed_range(_smoothed(sizes)))
         label = "no head" if ratio == 1 else f"κ = {ratio:g}"
         axes.plot(places, middle, color=color, label=label, linewidth=1.1)
         axes.fill_between(places, low, high, color=color, alpha=0.15, linewidth=0)
@@ -133,6 +134,13 @@ def _sizes(axes: Axes, networks: Mapping[float, CoordinateSizes]) -> None:
     axes.legend(loc="upper right", ncols=2)
     top = axes.get_ylim()[1]
     axes.set_ylim(None, top * 12)
+
+
+def _smoothed(sizes: np.ndarray) -> np.ndarray:
+    """Running mean over up to `WINDOW` coordinates around each, of squares."""
+    half, count = WINDOW // 2, sizes.shape[1]
+    windows = [sizes[:, max(i - half, 0) : i + half + 1] for i in range(count)]
+    return np.sqrt(np.stack([np.mean(window**2, axis=1) for window in windows], axis=1))
 
 
 def _accuracies(axes: Axes, accuracies: Mapping[str, Accuracies]) -> None:
@@ -186,7 +194,7 @@ def _applied(axes: Axes, applied: Applied) -> None:
     axes.set_xlim(applied.ratios[0] / 1.15, applied.ratios[-1] * 1.15)
     axes.annotate(
         "float32 loses\ncoordinates",
-        (applied.last_ratio * 1.05, 0.04),
+        (applied.last_ratio * 1.05, 0.36),
         xycoords=("data", "axes fraction"),
         fontsize=8,
     )
