@@ -18,6 +18,7 @@ turning with the augmentation. Nulls: always the feature, always the embedding, 
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ class _Sizes(NamedTuple):
 
 _SIZES = {
     "smoke": _Sizes(128, 4, 200, (20, 60), 4),
-    "laptop": _Sizes(1500, 8, 4000, (50, 500), 60),
+    "laptop": _Sizes(1500, 8, 4000, (50, 500), 40),
     "paper": _Sizes(5000, 8, 8000, (50, 500), 200),
 }
 
@@ -125,9 +126,9 @@ def run(out: Path, scale: str) -> Results:
         for config, cost in zip(todo, costs):
             network = trained(config, images.train)
             advance(f"seed {config.seed} trained", cost)
-            row = []
+            row, clean = [], _clean_features(network, images)
             for name, policy in POLICIES.items():
-                row.append(_cell(network, policy, images, sizes))
+                row.append(_cell(network, policy, images, clean, sizes))
                 advance(f"seed {config.seed}, {name}: probed", 1.0)
             cells.append(row)
     outcome = ProbeOutcome(
@@ -160,7 +161,27 @@ def run(out: Path, scale: str) -> Results:
     return results
 
 
-def _cell(network: Run, policy: Policy, images: Pair, sizes: _Sizes) -> _Cell:
+def _clean_features(network: Run, images: Pair) -> list[Float[np.ndarray, "_ width"]]:
+    return [
+        layer_features(
+            network.network.apply,
+            network.state.params,
+            network.state.statistics,
+            part.images,
+            part.pixel_scale,
+            layers=("feature",),
+        )["feature"].astype(np.float64)
+        for part in images
+    ]
+
+
+def _cell(
+    network: Run,
+    policy: Policy,
+    images: Pair,
+    clean: Sequence[Float[np.ndarray, "_ width"]],
+    sizes: _Sizes,
+) -> _Cell:
     seed = network.config.seed
     augmented = network._replace(config=dataclasses.replace(network.config, policy=policy))
     banks = centered(
@@ -180,17 +201,6 @@ def _cell(network: Run, policy: Policy, images: Pair, sizes: _Sizes) -> _Cell:
     outcome = compared_head(
         unit * banks.prediction.astype(np.float64), weights, weight_decay=WEIGHT_DECAY, seed=seed
     )
-    clean = [
-        layer_features(
-            network.network.apply,
-            network.state.params,
-            network.state.statistics,
-            part.images,
-            part.pixel_scale,
-            layers=("feature",),
-        )["feature"].astype(np.float64)
-        for part in images
-    ]
     train, test = (unit * (features - np.mean(clean[0], axis=0)[None]) for features in clean)
     targets, wanted = (task_targets(part) for part in images)
     maps = [in_unit(linear, train) for linear in head_maps(weights, unit**2 * covariance)]

@@ -60,7 +60,7 @@ class _Sizes(NamedTuple):
 
 _SIZES = {
     "smoke": _Sizes((0.25, 0.5), 32, 64, 4, 8, 32),
-    "laptop": _Sizes(STRENGTHS, 256, 1000, 12, 32, 64),
+    "laptop": _Sizes(STRENGTHS, 256, 500, 12, 32, 64),
     "paper": _Sizes(STRENGTHS, 1024, 5000, 24, 64, 256),
 }
 

@@ -47,6 +47,10 @@ def test_a_narrow_layer_bounds_the_local_rank():
     assert 1 <= wide.effective <= 6
     dead = local_ranks(np.zeros((4, 3, 5)))
     assert dead.effective == dead.numerical == 0
+    # An image at which the head is constant counts as rank 0 in the mean.
+    mixed = local_ranks(np.stack([np.eye(3, 5), np.zeros((3, 5))]))
+    assert mixed.effective == pytest.approx(1.5)
+    assert mixed.numerical == pytest.approx(1.5)
 
 
 def test_layers_come_out_of_parameters_of_every_kind_of_head():
