@@ -191,10 +191,10 @@ def _section(out: Path, outcome: Outcome) -> Section:
                 " feature before the head, by gradient descent (points) and by the closed form"
                 " (lines). b: size of the coordinates of residual networks over augmented views,"
                 " running mean over five; dashed, growth by κ as if the network made up for its"
-                " head, over the coordinates that the head leaves a tenth of. c: before and after each head, by a"
-                " standardizing probe (filled) and by one scale (hollow). d: the same feature of"
-                " the network with the perceptron, behind fixed heads; on gray, float32 no longer"
-                " holds the last coordinates.",
+                " head, over the coordinates that the head leaves a tenth of. c: before and after"
+                " each head, by a standardizing probe (filled) and by one scale (hollow). d: the"
+                " same feature of the network with the perceptron, behind fixed heads; on gray,"
+                " float32 no longer holds the last coordinates.",
             )
         ],
     )
