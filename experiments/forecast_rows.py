@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.forecast_cells import Forecast
+from experiments.forecast_cells import Forecast, half_times
 from experiments.results import Row
 from experiments.rows import bound_row, error_row, kendall, spread_of
 
@@ -44,6 +44,7 @@ def forecast_rows(found: Sequence[Forecast], depth: int, label: str) -> tuple[Ro
             np.broadcast_to(one.measured[:1], one.measured.shape),
         )
     ]
+    collapses = [collapse(one, one.measured) for one in found]
     orders = np.array([_learning_orders(one) for one in found])
     ends = np.array([_final_orders(one) for one in found])
     return (
@@ -68,8 +69,8 @@ def forecast_rows(found: Sequence[Forecast], depth: int, label: str) -> tuple[Ro
             17,
             f"{what}: all courses collapse on one curve (1 − R² of ρ; null: one common clock)",
             CURVE,
-            [1.0 - r2 for r2, _ in map(_collapse, found)],
-            float(min(1.0 - null for _, null in map(_collapse, found))),
+            [1.0 - r2 for r2, _ in collapses],
+            float(min(1.0 - null for _, null in collapses)),
             COLLAPSE_TOLERANCE,
         ),
         _order_row(
@@ -112,13 +113,26 @@ def _final_orders(one: Forecast) -> tuple[float, float]:
     return kendall(last, a), kendall(last, s * a)
 
 
-def _collapse(one: Forecast) -> tuple[float, float]:
-    """R² of measured ρ = (n/a)^½ on the universal curve, and with one clock for all modes."""
-    fractions = np.sqrt(one.measured / one.alignments[None, :])
+def collapse(one: Forecast, courses: np.ndarray) -> tuple[float, float]:
+    """R² of ρ = (n/a)^½ of some courses on the universal curve, and with one clock for all modes.
+
+    Args:
+      one: The curve and the alignments.
+      courses: n(t), measured or predicted, (times, modes).
+
+    Returns:
+      Both.
+    """
+    fractions = np.sqrt(np.maximum(courses, 0.0) / one.alignments[None, :])
     total = np.sum((fractions - np.mean(fractions)) ** 2)
     missed = np.sum((fractions - one.curve) ** 2)
     common = np.median(one.curve, axis=1, keepdims=True)
     return 1.0 - float(missed / total), 1.0 - float(np.sum((fractions - common) ** 2) / total)
+
+
+def flow_order(one: Forecast) -> float:
+    """Kendall's tau of the half-times that the matrix flow forecasts with the measured ones."""
+    return kendall(half_times(one.times, one.predicted, 0.5 * one.alignments), one.halves)
 
 
 def _order_row(claim: str, orders: np.ndarray) -> Row:

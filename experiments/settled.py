@@ -39,7 +39,13 @@ from experiments.head_comparison import (
 )
 from experiments.progress import experiment_progress
 from experiments.results import Results, Row, write_results
-from experiments.settled_cells import SettledCell, fresh_head, settled_grid
+from experiments.settled_cells import (
+    SettledCell,
+    features_name,
+    fresh_head,
+    kept_weights,
+    settled_grid,
+)
 from experiments.settled_report import write_settled_report
 from experiments.settled_rows import (
     control_row,
@@ -129,7 +135,7 @@ def run(out: Path, scale: str) -> Results:
             config = seeded(table[JOINT], seed)
             controls.append(
                 _settled_controls(banks, seed, sizes.num_steps)
-                | {"joint": _joint_head(config, images, sizes.images // 2, sizes.views // 2)}
+                | {"joint": _joint_head(config, images, sizes.images // 4, sizes.views // 2)}
             )
             advance(f"seed {seed}: heads that must fail", 4.0)
     label = "settled head, " + ("digits" if scale == "smoke" else "CIFAR-10")
@@ -146,24 +152,30 @@ def run(out: Path, scale: str) -> Results:
 def _settled_controls(banks: Banks, seed: int, num_steps: int) -> dict[str, HeadOutcome]:
     """Heads of depth two that must fail the layer law, on the same features."""
     moments = head_moments(banks.prediction)
-    start = fresh_head(seed, banks.settling.shape[-1], 2)
-    adam = settled_weights(
-        start,
-        banks.settling,
-        seed,
-        weight_decay=ADAM_DECAY,
-        num_steps=num_steps,
-        learning_rate=ADAM_RATE,
-        adaptive=True,
+    start, name = fresh_head(seed, banks.settling.shape[-1], 2), features_name(banks)
+    adam = kept_weights(
+        f"{name}-seed{seed}-adam-{ADAM_DECAY:g}-{ADAM_RATE:g}-{num_steps}",
+        lambda: settled_weights(
+            start,
+            banks.settling,
+            seed,
+            weight_decay=ADAM_DECAY,
+            num_steps=num_steps,
+            learning_rate=ADAM_RATE,
+            adaptive=True,
+        ),
     )
-    cosine = settled_weights(
-        start,
-        banks.settling,
-        seed,
-        weight_decay=LAW_DECAY,
-        num_steps=num_steps,
-        learning_rate=RATES[2],
-        loss=cosine_loss,
+    cosine = kept_weights(
+        f"{name}-seed{seed}-cosine-{LAW_DECAY:g}-{RATES[2]:g}-{num_steps}",
+        lambda: settled_weights(
+            start,
+            banks.settling,
+            seed,
+            weight_decay=LAW_DECAY,
+            num_steps=num_steps,
+            learning_rate=RATES[2],
+            loss=cosine_loss,
+        ),
     )
     return {
         name: compared_on_moments(moments, weights, weight_decay=LAW_DECAY, seed=seed)

@@ -1,7 +1,11 @@
 """Linear heads settled on the frozen features of one encoder, at several depths and decays."""
 
+import io
 import itertools
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import NamedTuple
 
 import jax
@@ -10,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.feature_banks import Banks
+from experiments.files import write_bytes
 from experiments.head_comparison import (
     RANGE_TOLERANCE,
     HeadOutcome,
@@ -18,6 +23,7 @@ from experiments.head_comparison import (
     head_moments,
     settled_weights,
 )
+from experiments.trained import cache_folder
 from ssljax.models.linear import linear_weights
 from theory.alignment import psd_power
 from theory.comparison import active_subspace, log_gains
@@ -73,17 +79,21 @@ def settled_grid(
       The cells by (depth, decay).
     """
     moments = head_moments(banks.prediction)
+    name = features_name(banks)
     width = banks.settling.shape[-1]
     cells = {}
     for (depth, rate), decay in itertools.product(depths.items(), decays):
         start = fresh_head(seed, width, depth)
-        weights = settled_weights(
-            start,
-            banks.settling,
-            seed,
-            weight_decay=decay,
-            num_steps=num_steps,
-            learning_rate=rate,
+        weights = kept_weights(
+            f"{name}-seed{seed}-depth{depth}-{decay:g}-{rate:g}-{num_steps}",
+            lambda start=start, decay=decay, rate=rate: settled_weights(
+                start,
+                banks.settling,
+                seed,
+                weight_decay=decay,
+                num_steps=num_steps,
+                learning_rate=rate,
+            ),
         )
         outcome = compared_on_moments(
             moments, weights, weight_decay=decay, untrained=start, seed=seed
@@ -94,6 +104,35 @@ def settled_grid(
         cells[depth, decay] = SettledCell(outcome, fractions, scales, gains)
         report(f"settled at depth {depth}, decay {decay:g}")
     return cells
+
+
+def features_name(banks: Banks) -> str:
+    """Eight characters that change with what heads are settled on, and the library's version."""
+    code = zlib.crc32(np.ascontiguousarray(banks.settling).tobytes())
+    return f"{zlib.crc32(version('jax').encode(), code):08x}"
+
+
+def kept_weights(name: str, settle: Callable[[], Weights]) -> Weights:
+    """A settled head from the cache, or settled now: a run that was stopped goes on where it was.
+
+    Args:
+      name: Of everything that decides the head.
+      settle: Makes it.
+
+    Returns:
+      W_1 ... W_L.
+    """
+    file = cache_folder().parent / "heads" / f"{name}.npz"
+    try:
+        with np.load(file) as kept:
+            return tuple(kept[f"W{layer}"] for layer in range(1, 1 + len(kept.files)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there yet, or damaged
+        pass
+    weights = settle()
+    packed = io.BytesIO()
+    np.savez(packed, **{f"W{layer}": weight for layer, weight in enumerate(weights, start=1)})
+    write_bytes(file, packed.getvalue())
+    return weights
 
 
 def kept_fractions(

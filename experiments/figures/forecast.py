@@ -44,14 +44,15 @@ class ModeCourses(NamedTuple):
     halves: Float[np.ndarray, " modes"]
 
 
-def forecast_figure(path: Path, found: Sequence[ModeCourses]) -> None:
+def forecast_figure(path: Path, found: Sequence[ModeCourses], escape: float) -> None:
     """Courses of the first seed, the collapse of all, and the order of learning.
 
     Args:
       path: The PNG.
       found: One per seed.
+      escape: Half-time times s a of modes that learn independently from a small start.
     """
-    with drawing(path, FULL_WIDTH, 2.9) as figure:
+    with drawing(path, FULL_WIDTH, 3.2) as figure:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
         _courses(left, found[0])
         clocks = np.concatenate([one.clocks.ravel() for one in found])
@@ -59,13 +60,13 @@ def forecast_figure(path: Path, found: Sequence[ModeCourses]) -> None:
         for seed, one in enumerate(found):
             fractions = np.sqrt(one.measured / one.alignments[None, :])
             middle.plot(
-                one.clocks[1:].ravel(),
-                fractions[1:].ravel(),
+                one.clocks[1::5].ravel(),
+                fractions[1::5].ravel(),
                 MARKERS[seed],
                 color=COLORS[seed],
-                markersize=1.6,
+                markersize=1.8,
                 markeredgewidth=0,
-                alpha=0.5,
+                alpha=0.6,
                 label=f"seed {seed}",
             )
         order = np.argsort(clocks)
@@ -75,7 +76,7 @@ def forecast_figure(path: Path, found: Sequence[ModeCourses]) -> None:
         middle.set_ylim(0, 1.15)
         middle.set_xlabel("universal time of the mode")
         middle.set_ylabel("fraction learned, (n/a)^½")
-        middle.set_title("b  one curve")
+        middle.set_title("b  in the modes' own clocks")
         for seed, one in enumerate(found):
             right.plot(
                 1.0 / (one.scales * one.alignments),
@@ -86,6 +87,12 @@ def forecast_figure(path: Path, found: Sequence[ModeCourses]) -> None:
                 markeredgewidth=0.3,
                 label=f"seed {seed}",
             )
+        known = np.concatenate(
+            [(1.0 / (one.scales * one.alignments))[np.isfinite(one.halves)] for one in found]
+        )
+        if known.size:
+            ends = np.array([np.min(known), np.max(known)])
+            right.plot(ends, escape * ends, color=BLACK, linewidth=0.9, label="independent")
         right.set_xscale("log")
         right.set_yscale("log")
         right.set_xlabel("1 / (s a)")
@@ -95,23 +102,28 @@ def forecast_figure(path: Path, found: Sequence[ModeCourses]) -> None:
 
 
 def _courses(axes: Axes, one: ModeCourses) -> None:
-    count = len(one.alignments)
-    modes = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).astype(int))
-    modes = modes[np.argsort(-(one.scales * one.alignments)[modes])]
-    every = max(len(one.times) // 16, 1)
+    """Some modes from the first learned to the last that gets far."""
+    reached = np.flatnonzero(one.predicted[-1] > 0.3 * one.alignments)
+    order = reached[np.argsort(-(one.scales * one.alignments)[reached])]
+    if order.size == 0:
+        order = np.argsort(-(one.scales * one.alignments))
+    places = np.unique(np.geomspace(1, len(order), min(SHOWN, len(order))).astype(int)) - 1
+    modes = order[places]
+    looks = np.unique(np.geomspace(1, len(one.times) - 1, 16).astype(int))
     for mode, color, marker in zip(modes, ordered_colors(len(modes)), MARKERS):
-        axes.plot(one.times, one.predicted[:, mode], color=color)
+        axes.plot(one.times[1:], one.predicted[1:, mode], color=color)
         axes.plot(
-            one.times[::every],
-            one.measured[::every, mode],
+            one.times[looks],
+            one.measured[looks, mode],
             marker,
             color=color,
             markeredgecolor="white",
             markeredgewidth=0.3,
             label=f"s {one.scales[mode]:.2g}, a {one.alignments[mode]:.2f}",
         )
-    axes.set_ylim(0, 1.3)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.45)
     axes.set_xlabel("sum of learning rates")
     axes.set_ylabel("size n of the mode")
-    axes.set_title("a  forecast (lines), measured")
+    axes.set_title("a  forecast (lines) and measured")
     axes.legend(loc="upper left", ncols=2, fontsize=6.5, columnspacing=0.8, handlelength=1.0)
