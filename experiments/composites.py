@@ -130,6 +130,9 @@ def run(out: Path, scale: str) -> Results:
                     " composites, least squares on one-hot labels with penalty 0.001 and"
                     " coordinates divided by their standard deviations, and tested on others.",
                     _table_sentence(drops),
+                    "The last row is a check of power: where the trained feature reads digits no"
+                    " better than the untrained one, the trends speak of what training destroyed,"
+                    " not of digits that it learned and a head could hide.",
                 ],
                 [
                     Figure(

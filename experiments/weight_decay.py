@@ -145,6 +145,10 @@ def run(out: Path, scale: str) -> Results:
                     " is no decay. Decay is given relative to the largest that one of their"
                     " features survives. The exact map (b) counts tasks over retention and"
                     " strength of one feature among six.",
+                    "Decay lowers the weight of weak features most. Just below the decay that"
+                    " takes it, a feature therefore ranks lower than without decay, which favors"
+                    " the layer before the head more, not less; above it the feature is in neither"
+                    " layer and the lead is gone at once.",
                     "Networks (c): a small residual network with a head of two linear layers,"
                     " spectral loss, momentum SGD. All features are divided by one number, so that"
                     " the probes' penalties see the layer spectrum: logistic regression (penalty"

@@ -1,7 +1,7 @@
 """Digits on natural images: accuracies before and after the head."""
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,6 +16,8 @@ from experiments.figures.style import (
     measured_points,
     seed_range,
 )
+
+TRAINED = ("feature, before the head", "embedding, after it")
 
 
 @runtime_checkable
@@ -63,7 +65,8 @@ def composites_figure(
       examples: Composites by strength.
     """
     with drawing(path, FULL_WIDTH, 4.2) as figure:
-        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.0, 3.0)))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(1.0, 3.6))
+        top, bottom = parts
         count = examples.shape[1]
         panels = top.subplots(1, examples.shape[0] * count)
         for number, axes in enumerate(panels):
@@ -97,8 +100,16 @@ def composites_figure(
         _pair(right, drops.values, drops.background)
         right.set_title("c  background, strength 1")
         right.set_xlabel("probability that a view\nloses its digit")
-        left.set_ylim(0, 1)
-        bottom.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        shown = (strengths.digit, drops.digit, drops.background, drops.untrained)
+        left.set_ylim(0, 1.1 * max(float(np.max(values)) for values in shown))
+        handles, labels = middle.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda place: labels[place] not in TRAINED)
+        bottom.legend(
+            [handles[place] for place in order],
+            [labels[place] for place in order],
+            loc="outside lower center",
+            ncols=3,
+        )
 
 
 def _pair(
@@ -107,9 +118,9 @@ def _pair(
     values: Float[np.ndarray, "seeds cells layers"],
 ) -> None:
     for number, (color, marker, label) in enumerate(
-        ((FEATURE, "o", "feature, before the head"), (EMBEDDING, "s", "embedding, after it"))
+        ((FEATURE, "o", TRAINED[0]), (EMBEDDING, "s", TRAINED[1]))
     ):
         shown = values[..., number]
         axes.plot(places, seed_range(shown).median, color=color, linewidth=0.9, alpha=0.6)
         measured_points(axes, places, shown, color=color, marker=marker, label=label)
-    axes.axhline(0.1, color=GRAY, linewidth=0.7)
+    axes.axhline(0.1, color=GRAY, linewidth=0.7, label="chance")

@@ -39,9 +39,13 @@ def weight_decay_figure(
         left, middle, right = figure.subplots(1, 3)
         for axes, curves, factor in ((left, tasks, 100.0), (middle, regions, 1.0)):
             for (name, (places, values)), color, marker in zip(curves.items(), COLORS, MARKERS):
+                # Zero and decays of several decades, at even distances.
+                spots = np.arange(len(places))
                 shown = factor * values
-                axes.plot(places, seed_range(shown).median, color=color, linewidth=0.9, alpha=0.6)
-                measured_points(axes, places, shown, color=color, marker=marker, label=name)
+                axes.plot(spots, seed_range(shown).median, color=color, linewidth=0.9, alpha=0.6)
+                measured_points(axes, spots, shown, color=color, marker=marker, label=name)
+                axes.set_xticks(spots, [f"{place:g}".lstrip("0") or "0" for place in places])
+                axes.tick_params(axis="x", labelsize=7, rotation=60 if len(places) > 7 else 0)
         for number, (name, (places, values)) in enumerate(networks.items()):
             spots = np.arange(len(places)) + 0.06 * (number - 1.5)
             color, hollow = COLORS[number // 2], number % 2 == 1
@@ -63,5 +67,5 @@ def weight_decay_figure(
         right.set_xlabel("weight decay of the head")
         right.set_ylabel("accuracy of a layer\n− embedding, points")
         right.set_title(f"c  {label},\n    linear head")
-        left.legend(*left.get_legend_handles_labels(), loc="upper right", fontsize=7)
+        middle.legend(loc="upper right", fontsize=7, title="a and b", title_fontsize=7)
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2)
