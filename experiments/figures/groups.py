@@ -60,7 +60,7 @@ def groups_figure(
       gap_points: Those of the last one, by their name.
     """
     with drawing(path, FULL_WIDTH, 4.8) as figure:
-        top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1.25, 3.0]))
+        top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1.35, 3.0]))
         for axes, picture, name, share in zip(
             top.subplots(1, len(pictures)), pictures, names, shares
         ):
@@ -132,4 +132,5 @@ def _gaps(axes: Axes, points: Mapping[str, Point]) -> None:
     axes.set_ylabel("accuracy, less that on groups\nas frequent as in training")
     axes.legend(loc="lower left", fontsize=7)
     low = axes.get_ylim()[0]
-    axes.set_ylim(low * 1.55, None)
+    axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 0])
+    axes.set_ylim(low * 1.55, None)  # the legend stands below the points
