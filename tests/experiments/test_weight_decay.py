@@ -7,6 +7,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.results import read_results
+from experiments.simulated_tasks import OTHER_STRENGTHS
 from experiments.weight_decay_cells import (
     FEW_LABELS,
     _some,
@@ -15,6 +16,7 @@ from experiments.weight_decay_cells import (
     task_curve,
 )
 from experiments.weight_decay_rows import network_rows
+from theory.phase_map import phase_map
 
 
 def test_descent_ends_at_the_decayed_optimum_of_every_model():
@@ -47,6 +49,16 @@ def test_the_region_shrinks_and_starts_whole():
     assert np.all(np.diff(region.shares, axis=1) < 0)
     np.testing.assert_allclose(region.shrunk[:, 0], 1.0)
     assert np.all((region.shrunk[:, 1:] > 0) & (region.shrunk[:, 1:] < 1))
+    with jax.enable_x64(True):
+        axes = np.linspace(0.02, 1.0, 16), np.geomspace(0.05, 3.2, 16)
+        others = np.array(OTHER_STRENGTHS)
+        found = phase_map(*axes, (2,), np.array([0.0, 0.05]), others).advantage[:, :, 0]
+    smaller = [
+        after <= before
+        for before, after in np.asarray(found).reshape(-1, 2)
+        if before > 0 and np.isfinite(after)
+    ]
+    assert region.shrunk[0, 1] == pytest.approx(np.mean(smaller))
 
 
 def test_few_labels_are_balanced_and_distinct():
