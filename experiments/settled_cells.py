@@ -130,7 +130,11 @@ def kept_weights(name: str, settle: Callable[[], Weights]) -> Weights:
         pass
     weights = settle()
     packed = io.BytesIO()
-    np.savez(packed, **{f"W{layer}": weight for layer, weight in enumerate(weights, start=1)})
+    np.savez(
+        packed,
+        allow_pickle=False,
+        **{f"W{layer}": weight for layer, weight in enumerate(weights, start=1)},
+    )
     write_bytes(file, packed.getvalue())
     return weights
 

@@ -91,7 +91,11 @@ def _spectrum_section(
             " share of the mode's variance that augmentation leaves alone. Decay shrinks it: at one"
             " layer continuously to zero, at L layers only down to (L − 1)/(2L − 1) of a, where it"
             " jumps to zero. R² is taken over the modes of all decays of a seed together, since the"
-            " few modes of a single head differ too little to explain."
+            " few modes of a single head differ too little to explain.",
+            "How many modes are kept is predicted best where decay is strong. A single layer loses"
+            " its modes continuously, so that its count hangs on modes of next to no size; deep"
+            " heads under weak decay keep weak modes that the settling may be too short to learn."
+            " Why counts are off was not tested.",
         ],
         [
             Figure(

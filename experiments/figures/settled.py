@@ -39,10 +39,10 @@ def decay_figure(
     """
     colors = ordered_colors(len(decays))
     with drawing(path, FULL_WIDTH, 4.9) as figure:
-        panels = figure.subplots(2, len(gaps), sharey="row", squeeze=False)
+        panels = figure.subplots(2, len(gaps), squeeze=False)
         for column, (depth, gap) in enumerate(gaps.items()):
             identity, left = panels[:, column]
-            identity.plot([0.01, 1.1], [0.01, 1.1], color=BLACK, linewidth=0.8)
+            identity.plot([1e-4, 1.1], [1e-4, 1.1], color=BLACK, linewidth=0.8)
             for place, color in enumerate(colors):
                 for seed, (guess, found) in enumerate(zip(predicted[depth], measured[depth])):
                     identity.plot(
@@ -68,8 +68,9 @@ def decay_figure(
                     )
             identity.set_xscale("log")
             identity.set_yscale("log")
-            identity.set_xlim(0.01, 1.2)
-            identity.set_ylim(0.01, 1.2)
+            least = _least(predicted[depth], measured[depth])
+            identity.set_xlim(least, 1.15)
+            identity.set_ylim(least, 1.15)
             identity.set_xlabel("predicted n")
             layers = "layer" if depth == 1 else "layers"
             identity.set_title(f"{'abc'[column]}  {depth} {layers}")
@@ -87,6 +88,12 @@ def decay_figure(
         figure.legend(
             handles, labels, title="weight decay λ", loc="outside upper center", ncols=len(labels)
         )
+
+
+def _least(*sizes: Sequence[Sequence[Float[np.ndarray, " modes"]]]) -> float:
+    """A round number below every size that is drawn."""
+    found = [np.min(part) for each in sizes for row in each for part in row if part.size]
+    return max(0.8 * float(min([*found, 0.5])), 1e-4)
 
 
 def gains_figure(
