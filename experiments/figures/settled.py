@@ -15,6 +15,8 @@ from experiments.figures.style import (
     ordered_colors,
 )
 
+_TICKS = (0.2, 0.3, 0.5, 0.7, 1.0)
+
 Sizes = Mapping[int, Sequence[Sequence[Float[np.ndarray, " modes"]]]]
 """By depth: for each seed and each decay, one number a mode."""
 
@@ -52,7 +54,7 @@ def decay_figure(
                         color=color,
                         markeredgecolor="white",
                         markeredgewidth=0.3,
-                        markersize=4.5,
+                        markersize=3.6,
                         label=f"{decays[place]:g}" if seed == 0 else None,
                     )
                 for seed, kept in enumerate(fractions[depth]):
@@ -64,13 +66,20 @@ def decay_figure(
                         color=color,
                         markeredgecolor="white",
                         markeredgewidth=0.3,
-                        markersize=4.0,
+                        markersize=3.2,
                     )
             identity.set_xscale("log")
             identity.set_yscale("log")
             least = _least(predicted[depth], measured[depth])
             identity.set_xlim(least, 1.15)
             identity.set_ylim(least, 1.15)
+            ticks = [tick for tick in (0.001, 0.01, 0.1, 1.0) if tick > least]
+            ticks = ticks if len(ticks) > 2 else [tick for tick in _TICKS if tick > least]
+            labels = [f"{tick:g}" for tick in ticks]
+            identity.set_xticks(ticks, labels)
+            identity.set_yticks(ticks, labels)
+            identity.set_xticks([], minor=True)
+            identity.set_yticks([], minor=True)
             identity.set_xlabel("predicted n")
             layers = "layer" if depth == 1 else "layers"
             identity.set_title(f"{'abc'[column]}  {depth} {layers}")
