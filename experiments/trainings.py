@@ -5,94 +5,21 @@ name the same one share its runs (`experiments.trained`).
 """
 
 import dataclasses
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
-
 from experiments.shortcut_data import Splits, two_shortcuts
-from experiments.small_data import Pair, first, load_small, padded, shrunk
-from ssljax.composite_data import inked
+from experiments.sizes import SIZES, Size
+from experiments.small_data import Pair, load_small, padded, shrunk
+from experiments.stand_in_images import digits_as, enlarged_digits
 from ssljax.config import (
     Config,
-    EncoderConfig,
     EvaluationConfig,
     HeadConfig,
     LossConfig,
     OptimizerConfig,
 )
-from ssljax.datasets import Dataset, load_dataset
 from ssljax.policies import SIMCLR_POLICY
-
-SIDE = 16
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large the trainings of a scale are.
-
-    Attributes:
-      seeds: Random seeds of every training.
-      encoder: The network before the head.
-      num_train: Images trained on.
-      num_test: Images tested on.
-      side: Height and width.
-      batch_size: Images a step.
-      num_steps: Steps.
-      linear_steps: Steps where the head is linear.
-      ledger_steps: Steps of the trainings by plain descent, whose step is small.
-      precision: Of the computation.
-    """
-
-    seeds: tuple[int, ...]
-    encoder: EncoderConfig
-    num_train: int
-    num_test: int
-    side: int
-    batch_size: int
-    num_steps: int
-    linear_steps: int
-    ledger_steps: int
-    precision: str = "float32"
-
-
-SIZES = {
-    "smoke": Size(
-        seeds=(0, 1),
-        encoder=EncoderConfig(kind="mlp", widths=(32, 16), norm="none", feature_activation=True),
-        num_train=512,
-        num_test=256,
-        side=SIDE,
-        batch_size=64,
-        num_steps=20,
-        linear_steps=20,
-        ledger_steps=40,
-    ),
-    "laptop": Size(
-        seeds=(0, 1, 2),
-        encoder=EncoderConfig(width=16, stage_sizes=(1, 1, 1)),
-        num_train=10_000,
-        num_test=2_000,
-        side=SIDE,
-        batch_size=128,
-        num_steps=300,
-        linear_steps=600,
-        ledger_steps=1000,
-    ),
-    "paper": Size(
-        seeds=(0, 1, 2),
-        encoder=EncoderConfig(depth=18, width=64),
-        num_train=50_000,
-        num_test=10_000,
-        side=32,
-        batch_size=512,
-        num_steps=19_400,
-        linear_steps=19_400,
-        ledger_steps=5000,
-        precision="bfloat16",
-    ),
-}
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.25)
 STRENGTH = 0.5
@@ -367,7 +294,7 @@ def images_of(data: str, scale: str) -> Pair:
         splits = shortcuts_of(scale)
         return Pair(splits.train, splits.test)
     if scale == "smoke":
-        return _digits_as(data, size)
+        return digits_as(data, size.num_train, size.num_test)
     if data == "mnist":
         return _colored(load_small(data, 28, size.num_train, size.num_test), size.side)
     return load_small(data, size.side, size.num_train, size.num_test)
@@ -388,7 +315,8 @@ def shortcuts_of(scale: str) -> Splits:
     """
     size = SIZES[scale]
     if scale == "smoke":
-        return two_shortcuts(*_smoke_digits(size), size.side, per_class=64, held_out=16, tested=64)
+        pairs = enlarged_digits(size.num_train, size.num_test)
+        return two_shortcuts(*pairs, size.side, per_class=64, held_out=16, tested=64)
     images = load_small("cifar10", size.side, 50_000, 10_000)
     digits = load_small("mnist", 28, 60_000, 10_000)
     return two_shortcuts(images, digits, size.side, per_class=4000, held_out=1000, tested=1000)
@@ -402,35 +330,6 @@ def _colored(digits: Pair, side: int) -> Pair:
             for part in digits
         )
     )
-
-
-def _digits_as(data: str, size: Size) -> Pair:
-    """Any set of the table, made of handwritten digits at 16 pixels in three channels."""
-    images, digits = _smoke_digits(size)
-    if data == "mnist_on_cifar":
-        return Pair(*(inked(*pair) for pair in zip(images, digits)))
-    if data == "cifar100_coarse":
-        return Pair(*map(_halved_labels, images))
-    return images
-
-
-def _smoke_digits(size: Size) -> tuple[Pair, Pair]:
-    """Handwritten digits at 16 pixels, in three channels and in one."""
-    parts = []
-    for split, count in (("train", size.num_train), ("test", size.num_test)):
-        digits = first(load_dataset("digits", split), count)
-        enlarged = np.repeat(np.repeat(digits.images, 2, axis=1), 2, axis=2)
-        bright = np.minimum(enlarged.astype(np.int32) * 16, 255).astype(np.uint8)
-        color = dataclasses.replace(digits, images=padded(bright, SIDE), pixel_scale=1 / 255)
-        gray = dataclasses.replace(digits, images=bright, pixel_scale=1 / 255)
-        parts.append((color, gray))
-    colored, gray = (Pair(*pair) for pair in zip(*parts))
-    return colored, gray
-
-
-def _halved_labels(dataset: Dataset) -> Dataset:
-    """Five classes of two digits each."""
-    return dataclasses.replace(dataset, labels=dataset.labels // 2)
 
 
 __all__ = [
