@@ -83,8 +83,8 @@ def planes_figure(
         c.set_ylabel("ratio of shares")
         for axes in (a, b, c):
             axes.set_xlabel("augmentation strength")
-            ticks = [before, *np.linspace(0.0, strengths[-1], 3)[1:]]
-            axes.set_xticks(ticks, ["untr.", *(f"{tick:.2g}" for tick in ticks[1:])])
+            shown = [tick for tick in (0.25, 0.5, 1.0) if tick <= strengths[-1]]
+            axes.set_xticks([before, *shown], ["untr.", *(f"{tick:g}" for tick in shown)])
         figure.legend(
             *a.get_legend_handles_labels(),
             loc="outside lower center",
