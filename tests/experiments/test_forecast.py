@@ -41,7 +41,7 @@ def test_a_trained_head_follows_its_forecast(found):
         np.testing.assert_allclose(one.predicted[0], one.scales * 0.25**2, rtol=0.2)
         # The features commute nearly, so the closed form is nearly the flow.
         assert one.commutator < 0.1
-        np.testing.assert_allclose(one.commuting, one.predicted, atol=0.05)
+        np.testing.assert_allclose(one.commuting, one.predicted, atol=0.1)
         ends = np.sqrt(one.commuting / one.alignments)
         np.testing.assert_allclose(one.curve, ends, atol=1e-8)
 
