@@ -49,8 +49,9 @@ SCOPE = (
     " trained networks have a convolutional encoder under a small decay that does not change; what"
     " changes is the decay of their two-layer linear head, so the feature keeps what the head"
     " drops. That the advantage of surviving features does not shrink at all points of the exact"
-    " map was known from an earlier experiment (phase) when its row was worded. The grid of synthetic"
-    " decays was made finer at its low end after numbers of the smoke scale had been seen."
+    " map was known from an earlier experiment (phase) when its row was worded. The grid of"
+    " synthetic decays was made finer at its low end after numbers of the smoke scale had been"
+    " seen."
 )
 
 
