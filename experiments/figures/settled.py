@@ -17,7 +17,7 @@ from experiments.figures.style import (
 
 _TICKS = (0.2, 0.3, 0.5, 0.7, 1.0)
 
-Sizes = Mapping[int, Sequence[Sequence[Float[np.ndarray, " modes"]]]]
+Sizes = Mapping[int, Sequence[Sequence[Float[np.ndarray, " _"]]]]
 """By depth: for each seed and each decay, one number a mode."""
 
 
@@ -99,7 +99,7 @@ def decay_figure(
         )
 
 
-def _least(*sizes: Sequence[Sequence[Float[np.ndarray, " modes"]]]) -> float:
+def _least(*sizes: Sequence[Sequence[Float[np.ndarray, " _"]]]) -> float:
     """A round number below every size that is drawn."""
     found = [np.min(part) for each in sizes for row in each for part in row if part.size]
     return max(0.8 * float(min([*found, 0.5])), 1e-4)
@@ -107,8 +107,8 @@ def _least(*sizes: Sequence[Sequence[Float[np.ndarray, " modes"]]]) -> float:
 
 def gains_figure(
     path: Path,
-    gains: Mapping[str, Sequence[Float[np.ndarray, "layers modes"]]],
-    exponents: Mapping[str, Float[np.ndarray, " hidden"]],
+    gains: Mapping[str, Sequence[Float[np.ndarray, "_ _"]]],
+    exponents: Mapping[str, Float[np.ndarray, " _"]],
 ) -> None:
     """Gain of each hidden layer along the modes of the whole map, with the law's slope.
 
