@@ -34,10 +34,12 @@ from experiments.files import make_folder
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.small_data import first, load_small
 from experiments.table import print_results
 from experiments.trained import is_trained, trained
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 
 TRAININGS = ("coarse-contrastive", "coarse-entropy", "coarse-reweighted")
 SCOPE = (

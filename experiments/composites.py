@@ -28,16 +28,11 @@ from experiments.files import make_folder
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import trained
-from experiments.trainings import (
-    DIGIT_DROPS,
-    DIGIT_STRENGTHS,
-    SIZES,
-    images_of,
-    seeded,
-    trainings,
-)
+from experiments.training_images import images_of
+from experiments.trainings import DIGIT_DROPS, DIGIT_STRENGTHS, seeded, trainings
 from ssljax.composite_data import blended_dataset
 
 EXAMPLES = 4

@@ -40,9 +40,11 @@ from experiments.noise_equilibrium import Equilibrium, joint_equilibrium
 from experiments.progress import experiment_progress
 from experiments.results import Results, write_results
 from experiments.settled_cells import fresh_head
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import checkpoints, trained, untrained
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 from ssljax.build import build_schedule
 from ssljax.losses import spectral_contrastive
 

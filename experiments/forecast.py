@@ -31,8 +31,10 @@ from experiments.frozen_features import FROZEN, frozen_features, unit_features
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.table import print_results
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 
 DEPTH = 2
 START = 0.25

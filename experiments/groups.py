@@ -34,9 +34,11 @@ from experiments.report import Figure, Section, write_report
 from experiments.representations import untrained
 from experiments.results import Results, write_results
 from experiments.shortcut_data import Splits
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import is_trained, trained
-from experiments.trainings import SIZES, seeded, shortcuts_of, trainings
+from experiments.training_images import shortcuts_of
+from experiments.trainings import seeded, trainings
 from ssljax.shortcuts import GROUP_NAMES
 
 LAYERS = {"groups-none": ("feature",), "groups-entropy": ENDS, "groups-contrastive": ENDS}

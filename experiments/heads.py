@@ -36,11 +36,13 @@ from experiments.head_shapes import (
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.small_data import first
 from experiments.strength_cells import strength_cell
 from experiments.table import print_results
 from experiments.trained import is_trained, trained, untrained
-from experiments.trainings import SIZES, STRENGTH, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import STRENGTH, seeded, trainings
 from ssljax.sources import Dataset
 from ssljax.train import Run
 from ssljax.view_features import view_features

@@ -23,9 +23,11 @@ from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, Row, write_results
 from experiments.rows import bound_row, error_row
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import is_trained, trained, training_metrics
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 
 LAW = "balance ledger of SGD with L2, derived; two numbers without decay: Ziyin et al. 2308.06671"
 TOLERANCE = 1e-5

@@ -42,10 +42,12 @@ from experiments.probe_tasks import task_targets
 from experiments.progress import experiment_progress
 from experiments.report import write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.small_data import Pair, first
 from experiments.table import print_results
 from experiments.trained import is_trained, trained
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 from ssljax.arrays import Float
 from ssljax.features import layer_features
 from ssljax.policies import SIMCLR_POLICY, Policy

@@ -47,9 +47,11 @@ from experiments.reweighting_rows import (
     reweighting_rows,
     slope_rise,
 )
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import is_trained, trained
-from experiments.trainings import KAPPAS, SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import KAPPAS, seeded, trainings
 from theory.reweighting import last_coordinate
 
 TRAINED = "strength-0.5"

@@ -53,9 +53,11 @@ from experiments.settled_rows import (
     layer_law_rows,
     spectrum_rows,
 )
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import trained
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 from ssljax.config import Config
 from ssljax.datasets import Dataset
 

@@ -27,6 +27,7 @@ from experiments.layer_probes import layer_accuracies
 from experiments.progress import experiment_progress
 from experiments.report import write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.small_data import first
 from experiments.strength_cells import (
     StrengthCell,
@@ -39,7 +40,8 @@ from experiments.strength_report import rank_section, strength_section
 from experiments.strength_rows import sweep_rows, trend_rows
 from experiments.table import print_results
 from experiments.trained import is_trained, trained, untrained
-from experiments.trainings import SIZES, STRENGTH, STRENGTHS, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from experiments.view_geometry import LAYERS
 from ssljax.arrays import Float
 from ssljax.features import layer_features

@@ -27,13 +27,15 @@ from experiments.progress import experiment_progress
 from experiments.report import write_report
 from experiments.results import Results, write_results
 from experiments.sampled_tangents import SampledTangents, sampled_tangents
+from experiments.sizes import SIZES
 from experiments.small_data import Pair, first
 from experiments.table import print_results
 from experiments.tangent_planes import PlaneCell, plane_cell
 from experiments.tangent_report import planes_section, planes_summary, sampling_section
 from experiments.tangent_rows import PlaneOutcome, gathered_cells, plane_rows
 from experiments.trained import is_trained, trained, untrained
-from experiments.trainings import SIZES, STRENGTH, STRENGTHS, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from ssljax.sources import Dataset
 from ssljax.state import TrainState
 from ssljax.train import Run

@@ -23,9 +23,11 @@ from experiments.files import make_folder
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
 from experiments.results import Results, write_results
+from experiments.sizes import SIZES
 from experiments.table import print_results
 from experiments.trained import trained
-from experiments.trainings import DECAYS, SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import DECAYS, seeded, trainings
 from experiments.weight_decay_cells import (
     AUGMENTATIONS,
     Region,

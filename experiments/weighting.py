@@ -23,9 +23,11 @@ from experiments.progress import experiment_progress
 from experiments.report import write_report
 from experiments.results import Results, write_results
 from experiments.simulated_tasks import Sweep, task_edges, task_sweep
+from experiments.sizes import SIZES
 from experiments.small_data import first
 from experiments.table import print_results
-from experiments.trainings import SIZES, STRENGTH, images_of
+from experiments.training_images import images_of
+from experiments.trainings import STRENGTH
 from experiments.weighting_cells import (
     Noise,
     algorithm_cell,

@@ -14,9 +14,11 @@ from experiments.errors import InputError
 from experiments.index_page import write_index
 from experiments.results import Results, Row, write_results
 from experiments.rows import bound_row, kendall, monotone_row
+from experiments.sizes import SIZES
 from experiments.small_data import fingerprint, first, padded, shrunk
 from experiments.trained import run_name
-from experiments.trainings import SIZES, images_of, seeded, trainings
+from experiments.training_images import images_of
+from experiments.trainings import seeded, trainings
 from ssljax.datasets import Dataset
 
 

@@ -7,8 +7,9 @@ from experiments.__main__ import main
 from experiments.composite_probes import composite_images
 from experiments.composites_rows import CompositeSweep, composite_rows
 from experiments.results import read_results
+from experiments.sizes import SIZES
 from experiments.small_data import Pair
-from experiments.trainings import SIZES, trainings
+from experiments.trainings import trainings
 from ssljax.composite_data import inked
 from ssljax.sources import Dataset
 

@@ -7,7 +7,7 @@ from experiments.errors import InputError
 from experiments.group_cells import LayerGroups, ShortcutGaps, shortcut_gaps
 from experiments.group_rows import Outcome, group_rows
 from experiments.groups import run
-from experiments.trainings import shortcuts_of
+from experiments.training_images import shortcuts_of
 from ssljax.robust_probe import GroupAccuracy, group_accuracy
 from ssljax.shortcuts import GROUP_NAMES
 

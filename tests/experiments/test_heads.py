@@ -6,7 +6,8 @@ import pytest
 from experiments.head_shape_rows import between_share, law_defects, shape_rows, shuffled_share
 from experiments.head_shapes import HeadShape, ShapeOutcome, head_shape
 from experiments.heads import HEADS, run
-from experiments.trainings import SIZES, trainings
+from experiments.sizes import SIZES
+from experiments.trainings import trainings
 from ssljax.config import HeadConfig
 
 SHAPES = (

@@ -190,7 +190,7 @@ def test_what_is_not_a_number_never_reaches_the_file(tmp_path):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "speed.json").write_text('{"rows": [{"whatever": 1}]}')
-    with pytest.raises(InputError, match="is no speed.json"):
+    with pytest.raises(InputError, match=r"is no speed\.json"):
         read_speed(tmp_path / "speed.json")
 
 
