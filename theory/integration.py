@@ -18,6 +18,8 @@ def integrated_path(
     times: Times,
     tolerances: tuple[float | Scalar, float | Scalar],
     max_steps: int,
+    *,
+    solver: diffrax.AbstractSolver | None = None,
 ) -> tuple[PyTree, Bool[Arr, ""]]:
     """States at the times of y' = velocity(y), from time 0, and whether the last was reached.
 
@@ -27,17 +29,18 @@ def integrated_path(
       times: Ascending, at least 0.
       tolerances: Relative and absolute error allowed per step.
       max_steps: Solver steps after which the rest stays infinite.
+      solver: Dopri8 unless another is given.
 
     Returns:
       The states, every leaf with a leading axis of times, and whether the last was reached.
 
     Accuracy:
-      That of Dopri8 at the given tolerances.
+      That of the solver at the given tolerances.
     """
     relative, absolute = tolerances
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda time, state, _: velocity(state)),
-        diffrax.Dopri8(),
+        diffrax.Dopri8() if solver is None else solver,
         t0=0.0,
         t1=times[-1],
         dt0=None,

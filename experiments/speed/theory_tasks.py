@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed.task import Task
-from theory.flow import quadratic_flow
+from theory.flow import FACTOR_SOLVER, quadratic_flow
 from theory.low_rank import low_rank_layer_spectra, low_rank_optimum
 from theory.modes import half_times, mode_time_courses
 from theory.quadratic import QuadraticLoss
@@ -146,8 +146,8 @@ def flow_by_hand() -> Task:
 
 
 def _right_hand_sides(velocity, start, times) -> int:
-    """How many the solver of `theory.integration` takes at the flow's tolerances."""
-    solver = diffrax.Dopri8()
+    """How many the solver of the flow takes at its tolerances."""
+    solver = FACTOR_SOLVER
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda time, state, _: velocity(state)),
         solver,
