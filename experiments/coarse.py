@@ -37,7 +37,7 @@ from experiments.results import Results, write_results
 from experiments.sizes import SIZES
 from experiments.small_data import first, load_small
 from experiments.table import print_results
-from experiments.trained import is_trained, trained
+from experiments.trained import trained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 
@@ -82,7 +82,7 @@ def run(out: Path, scale: str) -> Results:
     found: dict[str, list] = {name: [] for name in TRAININGS}
     todo = [(name, seed) for seed in size.seeds for name in TRAININGS]
     configs = {(name, seed): seeded(table[name], seed) for name, seed in todo}
-    cost = {key: 1.0 if is_trained(configs[key], images.train) else 6.0 for key in todo}
+    cost = {key: work_left(configs[key], images.train) for key in todo}
     with experiment_progress(sum(cost.values()), "training") as advance:
         for name, seed in todo:
             network = trained(configs[name, seed], images.train)

@@ -12,7 +12,7 @@ from experiments.nested_classes import (
     collapse_shares,
     nested_covariances,
 )
-from experiments.representations import Representation, probed, representations, untrained
+from experiments.representations import Representation, drawn_again, probed, representations
 from experiments.view_geometry import on_sphere
 from ssljax.arrays import Float, Int
 from ssljax.datasets import Dataset
@@ -101,7 +101,7 @@ def coarse_cell(run: Run, images: Images, seed: int, *, spherical: bool) -> Coar
       The cell.
     """
     network, state = run.network, run.state
-    drawn, first = untrained(network, seed)
+    drawn, first = drawn_again(network, seed)
     kept = dict(state.params) | {"head": drawn["head"]}
 
     def measured(

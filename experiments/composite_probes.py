@@ -7,9 +7,9 @@ import numpy as np
 from experiments.representations import (
     PROBE_L2,
     Representation,
+    drawn_again,
     random_map,
     representations,
-    untrained,
 )
 from experiments.small_data import Pair
 from ssljax.arrays import Float, Int
@@ -111,7 +111,7 @@ def composite_cell(
 
 def untrained_cell(network: Network, images: CompositeImages, seed: int) -> CompositeCell:
     """The same of a network before its first step."""
-    params, statistics = untrained(network, seed)
+    params, statistics = drawn_again(network, seed)
     return composite_cell(network, params, statistics, images, seed)
 
 

@@ -44,7 +44,7 @@ from experiments.shifted_images import corrupted_images
 from experiments.sizes import SIZES
 from experiments.small_data import first, load_small, shrunk
 from experiments.table import print_results
-from experiments.trained import is_trained, trained
+from experiments.trained import trained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 from ssljax.corruptions import CORRUPTIONS, SEVERITIES
@@ -99,7 +99,7 @@ def run(out: Path, scale: str) -> Results:
     make_folder(out)
     images = images_of("cifar10", scale).train
     configs = [[seeded(table[name], seed) for name in TRAININGS] for seed in size.seeds]
-    costs = [[1.0 if is_trained(c, images) else 6.0 for c in pair] for pair in configs]
+    costs = [[work_left(c, images) for c in pair] for pair in configs]
     own: list[ShiftCell] = []
     transferred: list[ShiftCell] = []
     with experiment_progress(1 + sum(map(sum, costs)), "corrupting images") as advance:

@@ -31,12 +31,12 @@ from experiments.group_cells import layer_groups
 from experiments.group_rows import ENDS, Layers, Outcome, gaps, group_rows, values
 from experiments.progress import experiment_progress
 from experiments.report import Figure, Section, write_report
-from experiments.representations import untrained
+from experiments.representations import drawn_again
 from experiments.results import Results, write_results
 from experiments.shortcut_data import Splits
 from experiments.sizes import SIZES
 from experiments.table import print_results
-from experiments.trained import is_trained, trained
+from experiments.trained import trained, work_left
 from experiments.training_images import shortcuts_of
 from experiments.trainings import seeded, trainings
 from ssljax.shortcuts import GROUP_NAMES
@@ -83,14 +83,14 @@ def run(out: Path, scale: str) -> Results:
     splits = shortcuts_of(scale)
     found: dict[str, list[Layers]] = {name: [] for name in (*LAYERS, "untrained")}
     configs = {(n, seed): seeded(table[n], seed) for seed in size.seeds for n in LAYERS}
-    cost = {key: 1.0 if is_trained(c, splits.train) else 6.0 for key, c in configs.items()}
+    cost = {key: work_left(c, splits.train) for key, c in configs.items()}
     with experiment_progress(sum(cost.values()), "training") as advance:
         for (name, seed), config in configs.items():
             fitted = trained(config, splits.train)
             state, network = fitted.state, fitted.network
             weights = {name: (state.params, state.statistics)}
             if name == "groups-entropy":
-                weights["untrained"] = untrained(network, seed)
+                weights["untrained"] = drawn_again(network, seed)
             for which, (params, statistics) in weights.items():
                 found[which].append(
                     layer_groups(

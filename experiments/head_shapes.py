@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from experiments.head_slopes import head_layers, local_ranks, local_slopes
+from experiments.representations import features_of
 from experiments.strength_cells import StrengthCell
 from ssljax.arrays import Float
 from ssljax.config import EncoderConfig, HeadConfig
-from ssljax.features import layer_features
 from ssljax.sources import Dataset
 from ssljax.train import Run
 
@@ -149,14 +149,7 @@ def initial_local_rank(run: Run, state: Any, images: Dataset, seed: int) -> floa
 
 
 def _features(run: Run, state: Any, images: Dataset) -> np.ndarray:
-    return layer_features(
-        run.network.apply,
-        state.params,
-        state.statistics,
-        images.images,
-        images.pixel_scale,
-        layers=("feature",),
-    )["feature"]
+    return features_of(run.network, state.params, state.statistics, images, ("feature",))["feature"]
 
 
 def gathered_shapes(

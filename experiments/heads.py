@@ -40,7 +40,7 @@ from experiments.sizes import SIZES
 from experiments.small_data import first
 from experiments.strength_cells import strength_cell
 from experiments.table import print_results
-from experiments.trained import is_trained, trained, untrained
+from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, seeded, trainings
 from ssljax.sources import Dataset
@@ -94,7 +94,7 @@ def run(out: Path, scale: str) -> Results:
     table = trainings(size)
     images = images_of("cifar10", scale)
     todo = [seeded(table[name], seed) for seed in size.seeds for name in sizes.heads]
-    work = sum(1.0 if is_trained(config, images.train) else 6.0 for config in todo)
+    work = sum(work_left(config, images.train) for config in todo)
     cells, pixels = [], []
     shared = {}
     with experiment_progress(work, "training") as advance:
@@ -102,7 +102,7 @@ def run(out: Path, scale: str) -> Results:
             row = []
             for name in sizes.heads:
                 config = seeded(table[name], seed)
-                cost = 1.0 if is_trained(config, images.train) else 6.0
+                cost = work_left(config, images.train)
                 network = trained(config, images.train)
                 # What is compiled for the first seed serves all.
                 network = network._replace(network=shared.setdefault(name, network.network))

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.representations import features_of
 from experiments.view_geometry import LAYERS, network_views
 from ssljax.arrays import Float
 from ssljax.augment import random_changes
-from ssljax.features import layer_features
 from ssljax.network import Network
 from ssljax.policies import Policy
 from ssljax.probe import linear_probe, regression_probe
@@ -38,14 +38,7 @@ def layer_accuracies(
       One accuracy for each layer.
     """
     clean = [
-        layer_features(
-            network.apply,
-            state.params,
-            state.statistics,
-            dataset.images,
-            dataset.pixel_scale,
-            layers=layers,
-        )
+        features_of(network, state.params, state.statistics, dataset, layers)
         for dataset in (train, test)
     ]
     return np.array(

@@ -41,6 +41,7 @@ from experiments.probe_layer_rows import COLOR, CROP, ProbeOutcome, probe_rows
 from experiments.probe_tasks import task_targets
 from experiments.progress import experiment_progress
 from experiments.report import write_report
+from experiments.representations import features_of
 from experiments.results import Results, write_results
 from experiments.sizes import SIZES
 from experiments.small_data import Pair, first
@@ -49,7 +50,6 @@ from experiments.trained import is_trained, trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 from ssljax.arrays import Float
-from ssljax.features import layer_features
 from ssljax.policies import SIMCLR_POLICY, Policy
 from ssljax.train import Run
 
@@ -164,17 +164,13 @@ def run(out: Path, scale: str) -> Results:
 
 
 def _clean_features(network: Run, images: Pair) -> list[Float[np.ndarray, "_ width"]]:
-    return [
-        layer_features(
-            network.network.apply,
-            network.state.params,
-            network.state.statistics,
-            part.images,
-            part.pixel_scale,
-            layers=("feature",),
-        )["feature"].astype(np.float64)
+    state = network.state
+    layers = ("feature",)
+    found = (
+        features_of(network.network, state.params, state.statistics, part, layers)
         for part in images
-    ]
+    )
+    return [layer["feature"].astype(np.float64) for layer in found]
 
 
 def _cell(

@@ -28,8 +28,8 @@ class Representation(NamedTuple):
     test: Float[np.ndarray, "test dim"]
 
 
-def untrained(network: Network, seed: int) -> tuple[Any, Any]:
-    """Parameters and statistics of a network before its first step, the null of every probe."""
+def drawn_again(network: Network, seed: int) -> tuple[Any, Any]:
+    """Parameters and statistics a network might have started from: not the draw it did."""
     return network.init(jax.random.fold_in(jax.random.key(seed), 2**21))
 
 

@@ -49,7 +49,7 @@ from experiments.reweighting_rows import (
 )
 from experiments.sizes import SIZES
 from experiments.table import print_results
-from experiments.trained import is_trained, trained
+from experiments.trained import trained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import KAPPAS, seeded, trainings
 from theory.reweighting import last_coordinate
@@ -102,7 +102,7 @@ def run(out: Path, scale: str) -> Results:
     images = images_of("cifar10", scale)
     names = {**NETWORKS, None: TRAINED}
     configs = {(k, s): seeded(table[names[k]], s) for s in size.seeds for k in names}
-    cost = {key: 1.0 if is_trained(c, images.train) else 6.0 for key, c in configs.items()}
+    cost = {key: work_left(c, images.train) for key, c in configs.items()}
     found: dict[float | None, list[HeadCell]] = {ratio: [] for ratio in names}
     applied = []
     with experiment_progress(1 + sum(cost.values()), "gradient descent") as advance:

@@ -26,6 +26,7 @@ from experiments.head_slopes import head_layers, local_ranks, local_slopes
 from experiments.layer_probes import layer_accuracies
 from experiments.progress import experiment_progress
 from experiments.report import write_report
+from experiments.representations import features_of
 from experiments.results import Results, write_results
 from experiments.sizes import SIZES
 from experiments.small_data import first
@@ -39,12 +40,11 @@ from experiments.strength_rank_rows import RankOutcome, rank_rows, transfer_rows
 from experiments.strength_report import rank_section, strength_section
 from experiments.strength_rows import sweep_rows, trend_rows
 from experiments.table import print_results
-from experiments.trained import is_trained, trained, untrained
+from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from experiments.view_geometry import LAYERS
 from ssljax.arrays import Float
-from ssljax.features import layer_features
 from ssljax.sources import Dataset
 from ssljax.state import TrainState
 from ssljax.train import Run
@@ -110,13 +110,13 @@ def run(out: Path, scale: str) -> Results:
     test = first(images.test, sizes.images)
     cells, others, nulls, shared = [], [], [], None
     todo = [seeded(table[f"strength-{s:g}"], seed) for seed in size.seeds for s in sizes.strengths]
-    work = sum(1.0 if is_trained(config, images.train) else 6.0 for config in todo)
+    work = sum(work_left(config, images.train) for config in todo)
     with experiment_progress(work, "training") as advance:
         for seed in size.seeds:
             row, other = [], []
             for strength in sizes.strengths:
                 config = seeded(table[f"strength-{strength:g}"], seed)
-                cost = 1.0 if is_trained(config, images.train) else 6.0
+                cost = work_left(config, images.train)
                 network = trained(config, images.train)
                 # One architecture: what is compiled for the first network serves all.
                 shared = shared or network.network
@@ -202,14 +202,8 @@ def _cell(network: Run, test: Dataset, scale: str) -> _Cell:
             other.test,
             max_iterations=TRANSFER_ITERATIONS,
         )
-    clean = layer_features(
-        network.network.apply,
-        network.state.params,
-        network.state.statistics,
-        test.images,
-        test.pixel_scale,
-        layers=LAYERS,
-    )
+    state = network.state
+    clean = features_of(network.network, state.params, state.statistics, test, LAYERS)
     feature, embedding = (clean[layer] for layer in LAYERS)
     layers = head_layers(network.state.params, feature.shape[1])
     slopes = local_slopes(layers, feature[:SLOPE_IMAGES])

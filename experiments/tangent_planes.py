@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.head_slopes import head_layers, local_slopes
+from experiments.representations import features_of
 from ssljax.arrays import Float
-from ssljax.features import layer_features
 from ssljax.network import Network
 from ssljax.orbit import generator_scales, orbit_tangents
 from ssljax.policies import Policy
@@ -228,6 +228,11 @@ def global_planes(views: Float[np.ndarray, "images views dim"], rank: int) -> tu
         return np.asarray(vectors[:, ::-1][:, :rank])[None], np.asarray(discriminant)[None]
 
 
+# Compiled once for all planes of a shape.
+_overlaps = jax.jit(jax.vmap(subspace_overlap))
+_energies = jax.jit(jax.vmap(captured_energy))
+
+
 def overlap(first: Bases, second: Bases) -> float:
     """Mean squared cosine of the principal angles, averaged over images.
 
@@ -241,23 +246,15 @@ def overlap(first: Bases, second: Bases) -> float:
     images = max(len(first), len(second))
     first, second = (np.broadcast_to(one, (images, *one.shape[1:])) for one in (first, second))
     with jax.enable_x64(True):
-        overlaps = jax.jit(jax.vmap(subspace_overlap))(jnp.asarray(first), jnp.asarray(second))
-        return float(jnp.mean(overlaps))
+        return float(jnp.mean(_overlaps(jnp.asarray(first), jnp.asarray(second))))
 
 
 def energy(bases: Bases, displacements: Displacements) -> float:
     """Share of each image's displacements that lies in its plane, averaged over images."""
     with jax.enable_x64(True):
         columns = jnp.swapaxes(jnp.asarray(displacements), 1, 2)
-        return float(jnp.mean(jax.jit(jax.vmap(captured_energy))(jnp.asarray(bases), columns)))
+        return float(jnp.mean(_energies(jnp.asarray(bases), columns)))
 
 
 def _features(network: Network, state: Any, images: Dataset) -> np.ndarray:
-    return layer_features(
-        network.apply,
-        state.params,
-        state.statistics,
-        images.images,
-        images.pixel_scale,
-        layers=("feature",),
-    )["feature"]
+    return features_of(network, state.params, state.statistics, images, ("feature",))["feature"]

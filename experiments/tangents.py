@@ -33,7 +33,7 @@ from experiments.table import print_results
 from experiments.tangent_planes import PlaneCell, plane_cell
 from experiments.tangent_report import planes_section, planes_summary, sampling_section
 from experiments.tangent_rows import PlaneOutcome, gathered_cells, plane_rows
-from experiments.trained import is_trained, trained, untrained
+from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from ssljax.sources import Dataset
@@ -87,7 +87,7 @@ def run(out: Path, scale: str) -> Results:
     table = trainings(size)
     images = images_of("cifar10", scale)
     todo = [seeded(table[f"strength-{s:g}"], seed) for seed in size.seeds for s in sizes.strengths]
-    work = sum(1.0 if is_trained(config, images.train) else 6.0 for config in todo)
+    work = sum(work_left(config, images.train) for config in todo)
     network, one = None, None
     cells, nulls, sampled = [], [], []
     with experiment_progress(work, "training") as advance:
@@ -95,7 +95,7 @@ def run(out: Path, scale: str) -> Results:
             row = []
             for strength in sizes.strengths:
                 config = seeded(table[f"strength-{strength:g}"], seed)
-                cost = 1.0 if is_trained(config, images.train) else 6.0
+                cost = work_left(config, images.train)
                 one = trained(config, images.train)
                 # One architecture: what is compiled for the first network serves all.
                 network = network or one.network

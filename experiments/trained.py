@@ -64,6 +64,11 @@ def is_trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, .
     return config.num_steps in saved_steps(run_folder(config, dataset, observers))
 
 
+def work_left(config: Config, dataset: Dataset) -> float:
+    """What `trained` and measuring will take, in units of measuring: for a bar's estimate."""
+    return 1.0 if is_trained(config, dataset) else 6.0
+
+
 def checkpoints(config: Config, dataset: Dataset) -> dict[int, Run]:
     """A trained network at every step that was kept while it trained, ascending.
 

@@ -14,8 +14,8 @@ from theory.integration import check_depth, check_flow, integrated_path, reached
 from theory.network import WeightPaths, Weights, check_chain, end_to_end_map
 from theory.quadratic import QuadraticLoss
 
-# Six evaluations a step, not thirteen of which sums are formed at every stage: 1.3 times as many
-# evaluations as Dopri8 at these tolerances, but hardly any cost beside them.
+# Dopri8 takes fewer evaluations, but sums up to thirteen of them at every stage, and a factor's
+# right-hand side is cheap enough for that to show (python -m experiments speed --only factor_flow).
 FACTOR_SOLVER = diffrax.Tsit5()
 
 

@@ -18,7 +18,6 @@ from experiments.files import write_bytes
 FULL_WIDTH = 7.0
 COLUMN_WIDTH = 3.4
 GRAY = "#8a8a8a"
-LIGHT_GRAY = "#c8c8c8"
 BLACK = "#222222"
 # Okabe and Ito's palette, told apart with every kind of color blindness; its yellow is too
 # pale for thin lines on white.
