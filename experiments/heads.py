@@ -96,7 +96,6 @@ def run(out: Path, scale: str) -> Results:
     todo = [seeded(table[name], seed) for seed in size.seeds for name in sizes.heads]
     work = sum(work_left(config, images.train) for config in todo)
     cells, pixels = [], []
-    shared = {}
     with experiment_progress(work, "training") as advance:
         for seed in size.seeds:
             row = []
@@ -104,8 +103,6 @@ def run(out: Path, scale: str) -> Results:
                 config = seeded(table[name], seed)
                 cost = work_left(config, images.train)
                 network = trained(config, images.train)
-                # What is compiled for the first seed serves all.
-                network = network._replace(network=shared.setdefault(name, network.network))
                 row.append(_cell(network, images.train, images.test, sizes, seed))
                 if name == sizes.heads[0]:
                     pixels.append(_pixel_defect(network, images.test, sizes, seed))

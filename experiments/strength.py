@@ -108,7 +108,7 @@ def run(out: Path, scale: str) -> Results:
     table = trainings(size)
     images = images_of("cifar10", scale)
     test = first(images.test, sizes.images)
-    cells, others, nulls, shared = [], [], [], None
+    cells, others, nulls = [], [], []
     todo = [seeded(table[f"strength-{s:g}"], seed) for seed in size.seeds for s in sizes.strengths]
     work = sum(work_left(config, images.train) for config in todo)
     with experiment_progress(work, "training") as advance:
@@ -118,9 +118,6 @@ def run(out: Path, scale: str) -> Results:
                 config = seeded(table[f"strength-{strength:g}"], seed)
                 cost = work_left(config, images.train)
                 network = trained(config, images.train)
-                # One architecture: what is compiled for the first network serves all.
-                shared = shared or network.network
-                network = network._replace(network=shared)
                 row.append(
                     _sweep_cell(network, network.state, images.train, test, strength, sizes.views)
                 )

@@ -88,7 +88,7 @@ def run(out: Path, scale: str) -> Results:
     images = images_of("cifar10", scale)
     todo = [seeded(table[f"strength-{s:g}"], seed) for seed in size.seeds for s in sizes.strengths]
     work = sum(work_left(config, images.train) for config in todo)
-    network, one = None, None
+    one = None
     cells, nulls, sampled = [], [], []
     with experiment_progress(work, "training") as advance:
         for seed in size.seeds:
@@ -97,10 +97,6 @@ def run(out: Path, scale: str) -> Results:
                 config = seeded(table[f"strength-{strength:g}"], seed)
                 cost = work_left(config, images.train)
                 one = trained(config, images.train)
-                # One architecture: what is compiled for the first network serves all.
-                network = network or one.network
-
-                one = Run(config, network, one.state, one.description)
                 row.append(_cell(one, one.state, images, sizes, strength))
                 if strength == STRENGTH:
                     nulls.append([_cell(one, untrained(one), images, sizes, strength)])

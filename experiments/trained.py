@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from ssljax.checkpoint import saved_steps
 from ssljax.config import Config, EvaluationConfig
 from ssljax.datasets import Dataset
 from ssljax.metrics import read_metrics
+from ssljax.network import Network
 from ssljax.observers import Observer
 from ssljax.state import TrainState, make_state
-from ssljax.train import Run, fit, load_run
+from ssljax.train import Run, fit, load_run, run_network
 
 # Raised by hand when a change of the trainer changes what a configuration means.
 GENERATION = 1
@@ -51,7 +53,7 @@ def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...]
     folder = run_folder(config, dataset, observers)
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
     fit(config, folder, progress=False, observers=observers, dataset=dataset)
-    return load_run(folder)
+    return _loaded(config, dataset, folder)
 
 
 def untrained(run: Run) -> TrainState:
@@ -81,7 +83,7 @@ def checkpoints(config: Config, dataset: Dataset) -> dict[int, Run]:
     """
     trained(config, dataset)
     folder = run_folder(config, dataset)
-    return {step: load_run(folder, step=step) for step in saved_steps(folder)}
+    return {step: _loaded(config, dataset, folder, step) for step in saved_steps(folder)}
 
 
 def training_metrics(
@@ -116,6 +118,25 @@ def run_name(config: Config, dataset: Dataset, observers: Sequence[Observer] = (
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     name = dataset.name.replace("/", "_").replace(":", "_").replace(" ", "_")
     return f"{name}-{config.loss.name}-seed{config.seed}-{digest}"
+
+
+def _loaded(config: Config, dataset: Dataset, folder: Path, step: int | None = None) -> Run:
+    """A run from its folder; runs that differ in seed or training alone share one network."""
+    built_from = Config(
+        encoder=config.encoder,
+        head=config.head,
+        loss=config.loss,
+        precision=config.precision,
+        mean_image=config.mean_image,
+        input_scale=config.input_scale,
+    )
+    return load_run(folder, step=step, network=_network(built_from, dataset.image_shape))
+
+
+@cache
+def _network(config: Config, image_shape: tuple[int, int, int]) -> Network:
+    """Built once, so that what is compiled for one of its trainings serves all."""
+    return run_network(config, image_shape)
 
 
 def _described(observer: Observer) -> tuple[list[str], str]:

@@ -281,13 +281,36 @@ def _check_folder(workdir: Path, config: Config) -> None:
     check_same_run(workdir, config, None)
 
 
-def load_run(workdir: str | Path, *, best: bool = False, step: int | None = None) -> Run:
+def run_network(config: Config, image_shape: tuple[int, int, int]) -> Network:
+    """The network of a run as `load_run` builds it; its input's mean is among its statistics.
+
+    Args:
+      config: Its encoder, head, loss, precision and whether its input is centered or scaled.
+      image_shape: (height, width, channels).
+
+    Returns:
+      Pure ``init`` and ``apply``.
+    """
+    network = build_network(config, image_shape)
+    if is_normalized(config):
+        network = normalized_network(network, no_normalization(image_shape))
+    return network
+
+
+def load_run(
+    workdir: str | Path,
+    *,
+    best: bool = False,
+    step: int | None = None,
+    network: Network | None = None,
+) -> Run:
     """A run read back from its folder, at its newest readable checkpoint.
 
     Args:
       workdir: Folder of a run of `fit`, finished or not.
       best: The checkpoint with the best metric (`ssljax.checkpoint.best_step`) instead.
       step: The checkpoint of this step (one of `ssljax.checkpoint.saved_steps`) instead.
+      network: Its `run_network`, where one was built before: what is compiled for it serves again.
 
     Returns:
       Configuration, network, state and description.
@@ -297,9 +320,7 @@ def load_run(workdir: str | Path, *, best: bool = False, step: int | None = None
     """
     workdir = Path(workdir)
     config, description = read_config(workdir), read_description(workdir)
-    network = build_network(config, description.image_shape)
-    if is_normalized(config):
-        network = normalized_network(network, no_normalization(description.image_shape))
+    network = network or run_network(config, description.image_shape)
     optimizer = build_optimizer(config)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     averaged = build_average_decay(config) is not None

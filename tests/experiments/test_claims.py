@@ -3,6 +3,7 @@
 import dataclasses
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,10 +17,11 @@ from experiments.results import Results, Row, write_results
 from experiments.rows import bound_row, kendall, monotone_row
 from experiments.sizes import SIZES
 from experiments.small_data import fingerprint, first, padded, shrunk
-from experiments.trained import run_name
+from experiments.trained import run_folder, run_name, trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 from ssljax.datasets import Dataset
+from ssljax.train import load_run
 
 
 def _dataset(side=8, channels=3, count=5):
@@ -82,6 +84,32 @@ def test_the_name_of_a_run_changes_with_everything_that_decides_it():
     assert len(names) == 6
     assert run_name(training.config, dataset) == run_name(training.config, _dataset())
     assert fingerprint(dataset) != fingerprint(dataclasses.replace(dataset, groups=dataset.labels))
+
+
+def test_networks_of_one_architecture_are_one_and_others_are_not(tmp_path, trained_cache):
+    table, images = trainings(SIZES["smoke"]), images_of("cifar10", "smoke").train
+    runs = [
+        trained(config, images)
+        for config in (
+            seeded(table["strength-0.5"], 0),
+            seeded(table["strength-0.5"], 1),
+            seeded(table["strength-1"], 0),
+            seeded(table["head-none"], 0),
+        )
+    ]
+    first, *others = (run.network for run in runs)
+    assert [network is first for network in others] == [True, True, False]
+    kernels = [np.asarray(run.state.params["head"]["layer1"]["kernel"]) for run in runs[:3]]
+    assert not np.array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0], kernels[2])
+    alone = load_run(run_folder(seeded(table["strength-0.5"], 0), images))
+    shown = jnp.asarray(images.images[:8], jnp.float32) / 255
+    for run in (runs[0], alone):
+        outputs, _ = run.network.apply(
+            run.state.params, run.state.statistics, shown, train=False, layers=("embedding",)
+        )
+        kernels.append(np.asarray(outputs["embedding"]))
+    np.testing.assert_array_equal(kernels[3], kernels[4])
 
 
 def test_a_bound_fails_only_where_seeds_fall_short_of_it():
