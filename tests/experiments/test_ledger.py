@@ -37,3 +37,13 @@ def test_the_null_is_the_closest_of_those_that_must_fail():
     assert [row.verdict for row in rows] == ["holds", "fails", "holds", "fails"]
     assert rows[0].null == 5e-4
     assert rows[0].measured == 1e-6
+
+
+def test_errors_are_relative_to_the_imbalance_itself():
+    lines = [
+        {"balance/1": 0.5, "ledger_error/1": 1e-3, "decay_error/1": 0.25},
+        {"balance/1": 0.1, "ledger_error/1": 2e-3, "decay_error/1": 0.05},
+    ]
+    found = ledger._followed(lines)
+    np.testing.assert_allclose(found.account, [2e-3, 2e-2])
+    np.testing.assert_allclose(found.decay_only, [0.5, 0.5])

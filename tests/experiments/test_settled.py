@@ -83,6 +83,19 @@ def test_heads_at_their_optimum_pass_and_heads_in_noise_do_not():
     assert layer_law_rows(noisy, 2, 0.1, "test")[-1].verdict == "fails"
 
 
+def test_either_part_of_the_law_alone_is_a_violation():
+    exact = _cells()[0][2, 0.1].outcome
+
+    def with_parts(**parts):
+        parts = {name: np.array(values) for name, values in parts.items()}
+        return law_violation(exact._replace(verdict=exact.verdict._replace(**parts)))
+
+    kept = {"balance": [0.0], "law_distances": [0.05, 9.0], "best_null": [5.0, 9.0]}
+    assert with_parts(**kept) == pytest.approx(0.05 / 0.1)  # the last layer is no test of the law
+    assert with_parts(**(kept | {"best_null": [0.2, 9.0]})) == pytest.approx(0.05 / (0.2 / 5))
+    assert with_parts(**(kept | {"balance": [0.15]})) == pytest.approx(0.15 / 0.05)
+
+
 def test_a_single_layer_keeps_modes_inside_the_gap_and_two_layers_do_not():
     deep, single = gap_rows(_cells(), (1, 2), (0.1, 0.11), "test")
     assert deep.predicted == pytest.approx(1 / 3)
