@@ -1,10 +1,18 @@
 """``python -m ssljax``."""
 
+import os
 import sys
 
 from ssljax.commands import main
 from ssljax.host_memory import keep_freed_memory
+from ssljax.run_actions import EXIT_DISK
 
 if __name__ == "__main__":
     keep_freed_memory()
-    sys.exit(main())
+    code = main()
+    if code == EXIT_DISK:
+        # What a failed save left half-done complains, in pages, while the interpreter winds down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -6,12 +6,15 @@ restoring tries one step after the other, newest first, and each failure is one 
 does not notice, the manifest does (`ssljax.manifest`).
 """
 
+import atexit
 import contextlib
 import gc
 import logging
 import os
 import shutil
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +86,7 @@ class Checkpoints:
                 self._saver = ocp.training.Checkpointer(str(folder.absolute()))
             response = self._saver.save_async(step, state, force=True, overwrite=True)
         except Exception as error:  # OSError, ValueError of tensorstore, …
-            raise _failed(step, error) from error
+            raise self._failed(step, error) from error
         if not response:
             raise SaveFailed(f"Orbax skipped the checkpoint of step {step}")
         manifest = Manifest(metric, self._metric_name)
@@ -95,7 +98,7 @@ class Checkpoints:
                     seal(folder / str(step), manifest, history)
                     self._remove_old()
             except Exception as error:
-                self._failure = _failed(step, error)
+                self._failure = self._failed(step, error)
 
         self._sealing = threading.Thread(target=complete, name="sealing")
         self._sealing.start()
@@ -123,21 +126,22 @@ class Checkpoints:
             failure, self._failure = self._failure, None
             raise failure
 
+    def _failed(self, step: int, error: Exception) -> SaveFailed:
+        # Writes of the failed save may end later, and complain later: the silence outlives this.
+        atexit.register(self._silence.pop_all().close)
+        text = " ".join(str(error).split())
+        reason = "No space left on device" if "No space left" in text else text[:120]
+        return SaveFailed(
+            f"the checkpoint of step {step} could not be written ({reason}): those before it are"
+            " intact; make room or mend the folder, then the same command resumes"
+        )
+
     def _remove_old(self) -> None:
         steps = saved_steps(self._workdir)
         kept = {*steps[-self._keep :], best_step(self._workdir)}
         for step in steps:
             if step not in kept:
                 remove_checkpoint(self._workdir / CHECKPOINTS / str(step))
-
-
-def _failed(step: int, error: Exception) -> SaveFailed:
-    text = " ".join(str(error).split())
-    reason = "No space left on device" if "No space left" in text else text[:120]
-    return SaveFailed(
-        f"the checkpoint of step {step} could not be written ({reason}): those before it are"
-        " intact; make room or mend the folder, then the same command resumes"
-    )
 
 
 def best_step(workdir: Path) -> int | None:
@@ -254,15 +258,29 @@ def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTr
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax reports a failure to read in pages, and again for its forgotten background tasks."""
+    """Orbax reports a failure in pages, and again for its forgotten background tasks.
+
+    It leaves its event loop at the first array that fails; the arrays still in flight then find it
+    closed, and each prints a traceback from a thread of TensorStore.
+    """
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
+    report = sys.unraisablehook
+
+    def report_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = report_others
     try:
         yield
     finally:
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaited
+            gc.collect()
+        sys.unraisablehook = report
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
