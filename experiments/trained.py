@@ -8,8 +8,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,18 @@ from experiments.small_data import fingerprint
 from ssljax.checkpoint import saved_steps
 from ssljax.config import Config, EvaluationConfig
 from ssljax.datasets import Dataset
+from ssljax.lease import is_claimed
 from ssljax.metrics import read_metrics
 from ssljax.network import Network
 from ssljax.observers import Observer
 from ssljax.state import TrainState, make_state
-from ssljax.train import Run, fit, load_run, run_network
+from ssljax.train import FolderTaken, Run, fit, load_run, run_network
+from ssljax.training import Training, is_normalized, make_training
 
 # Raised by hand when a change of the trainer changes what a configuration means.
 GENERATION = 1
+
+_BETWEEN_LOOKS = 0.5
 
 
 def cache_folder() -> Path:
@@ -40,6 +45,8 @@ def cache_folder() -> Path:
 
 def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...] = ()) -> Run:
     """A trained network, from the cache or made now; a stop in between is resumed.
+
+    Where another process is training the same network, its end is waited for.
 
     Args:
       config: What to train; its evaluation is left to the experiment.
@@ -52,8 +59,16 @@ def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...]
     """
     folder = run_folder(config, dataset, observers)
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
-    fit(config, folder, progress=False, observers=observers, dataset=dataset)
-    return _loaded(config, dataset, folder)
+    while True:
+        # A writer makes the last checkpoint visible before it seals it.
+        if config.num_steps in saved_steps(folder) and not is_claimed(folder):
+            run = _loaded(config, dataset, folder)
+            if int(run.state.step) == config.num_steps:  # not an earlier one in place of a damaged
+                return run
+        try:
+            _fit(config, folder, dataset, observers)
+        except FolderTaken:
+            time.sleep(_BETWEEN_LOOKS)
 
 
 def untrained(run: Run) -> TrainState:
@@ -137,6 +152,37 @@ def _loaded(config: Config, dataset: Dataset, folder: Path, step: int | None = N
 def _network(config: Config, image_shape: tuple[int, int, int]) -> Network:
     """Built once, so that what is compiled for one of its trainings serves all."""
     return run_network(config, image_shape)
+
+
+def _fit(config: Config, folder: Path, dataset: Dataset, observers: tuple[Observer, ...]) -> None:
+    """Train in a folder, with what was compiled for another seed or strength."""
+    # A mean image is measured from views, whose strength it depends on.
+    strength = config.strength if is_normalized(config) else 0.0
+    common = dataclasses.replace(config, seed=0, strength=strength)
+    recipe = _Recipe(run_name(common, dataset, observers), common, dataset, observers)
+    fit(
+        config,
+        folder,
+        progress=False,
+        observers=observers,
+        dataset=dataset,
+        training=_training(recipe),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recipe:
+    """All that a training is compiled from, told apart by its name."""
+
+    name: str
+    config: Config = dataclasses.field(compare=False)
+    dataset: Dataset = dataclasses.field(compare=False)
+    observers: tuple[Observer, ...] = dataclasses.field(compare=False)
+
+
+@lru_cache(maxsize=8)  # each keeps its images on the device
+def _training(recipe: _Recipe) -> Training:
+    return make_training(recipe.config, recipe.dataset, observers=recipe.observers)
 
 
 def _described(observer: Observer) -> tuple[list[str], str]:

@@ -276,10 +276,12 @@ def _quiet() -> Iterator[None]:
     sys.unraisablehook = report_others
     try:
         yield
-    finally:
+    except BaseException:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaited
             gc.collect()
+        raise
+    finally:
         sys.unraisablehook = report
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

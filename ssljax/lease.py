@@ -30,6 +30,10 @@ EXIT_TAKEN = 75
 """Temporary failure, in the numbering of sysexits.h."""
 
 
+class FolderTaken(UsageError):
+    """Another process is training in the folder; when it is done, the same call succeeds."""
+
+
 @contextlib.contextmanager
 def claimed(
     workdir: Path,
@@ -50,7 +54,8 @@ def claimed(
         process was silent (stopped, or cut off from the file system) for so long.
 
     Raises:
-      UsageError: Another process is training in the folder, or it cannot be written.
+      FolderTaken: Another process is training in the folder.
+      UsageError: It cannot be written.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -62,7 +67,7 @@ def claimed(
         ) from error
     with lock:
         if not _locked(lock):
-            raise UsageError(
+            raise FolderTaken(
                 f"another process is training in {workdir}: wait for it or stop it, or give"
                 " --workdir another folder"
             )
@@ -126,7 +131,7 @@ def _silent_owner(
     """The signature found, once its writer is known to be dead; none where there is none.
 
     Raises:
-      UsageError: Another machine is writing.
+      FolderTaken: Another machine is writing.
     """
     found = _read(owner)
     if found is None or found.get("machine") == machine:
@@ -142,8 +147,8 @@ def _silent_owner(
     return found
 
 
-def _taken(owner: Path, found: dict[str, Any]) -> UsageError:
-    return UsageError(
+def _taken(owner: Path, found: dict[str, Any]) -> FolderTaken:
+    return FolderTaken(
         f"host {found.get('host')} is training in {owner.parent}: wait for it or stop it, or give"
         " --workdir another folder"
     )
@@ -153,7 +158,7 @@ def _take_over(owner: Path, silent: dict[str, Any] | None, signature: dict[str, 
     """Sign, so that of two machines that come at once one is refused.
 
     Raises:
-      UsageError: Another machine signed first.
+      FolderTaken: Another machine signed first.
     """
     if silent is not None or owner.exists():
         aside = owner.with_name(f"{owner.name}.{signature['id']}")

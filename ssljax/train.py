@@ -24,6 +24,7 @@ from ssljax.distributed import agreed, ended_where_a_peer_is_lost, is_first
 from ssljax.errors import UsageError
 from ssljax.files import write_json
 from ssljax.input_normalization import no_normalization, normalized_network
+from ssljax.lease import FolderTaken
 from ssljax.loop import StopRequested, trained, write_finished
 from ssljax.measurements import check_layers, load_pair, measured_run
 from ssljax.metrics import NonFiniteMetrics, read_metrics
@@ -49,6 +50,7 @@ from ssljax.state import TrainState, make_state
 from ssljax.training import Training, is_normalized, make_training
 
 __all__ = [
+    "FolderTaken",
     "NonFiniteMetrics",
     "Run",
     "RunResult",
@@ -104,6 +106,7 @@ def fit(
     *,
     dataset: Dataset | None = None,
     test: Dataset | None = None,
+    training: Training | None = None,
     watchdog_seconds: int | float = 900.0,
 ) -> RunResult:
     """Train in a run folder; the same call again resumes where the last one was interrupted.
@@ -119,6 +122,8 @@ def fit(
       dataset: Images to train on instead of the ones the configuration names; accuracies are
         then measured only where ``test`` is given.
       test: Test images that belong to ``dataset``.
+      training: Of this configuration on this data set, where one was made before (`make_training`;
+        the seed and the strength may be others, the input normalization is its own).
       watchdog_seconds: Without a finished step for so long the process ends with code 75, since
         it would otherwise wait for a lost host for ever; 0 waits.
 
@@ -127,6 +132,7 @@ def fit(
       the first alone measures.
 
     Raises:
+      FolderTaken: Another process is training in the folder.
       UsageError: The configuration, the data or the folder cannot be used; nothing is written.
       NonFiniteMetrics: A loss or gradient is not finite; the checkpoints before it are intact.
       StopRequested: SIGTERM arrived; the state was saved.
@@ -146,14 +152,15 @@ def fit(
         source = source_of(dataset) if config.stream == "always" else None
     train = dataset if source is None and config.split == "train" else None
     resuming = agreed(lambda: bool(saved_steps(workdir)))
-    training = make_training(
-        config,
-        dataset,
-        source=source,
-        observers=observers,
-        # A resumed run finds it among its statistics.
-        normalization=no_normalization(dataset.image_shape) if resuming else None,
-    )
+    if training is None:
+        training = make_training(
+            config,
+            dataset,
+            source=source,
+            observers=observers,
+            # A resumed run finds it among its statistics.
+            normalization=no_normalization(dataset.image_shape) if resuming else None,
+        )
     check_layers(training.network, config.evaluation.layers)
     if config.moments.views:
         check_layers(training.network, config.moments.layers)

@@ -3,7 +3,6 @@
 import dataclasses
 import types
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,12 +15,10 @@ from experiments.index_page import write_index
 from experiments.results import Results, Row, write_results
 from experiments.rows import bound_row, kendall, monotone_row
 from experiments.sizes import SIZES
-from experiments.small_data import fingerprint, first, padded, shrunk
-from experiments.trained import run_folder, run_name, trained
+from experiments.small_data import padded, shrunk
 from experiments.training_images import images_of
-from experiments.trainings import seeded, trainings
+from experiments.trainings import trainings
 from ssljax.datasets import Dataset
-from ssljax.train import load_run
 
 
 def _dataset(side=8, channels=3, count=5):
@@ -66,50 +63,6 @@ def test_padding_keeps_the_picture_in_the_middle_of_black():
     assert square.shape == (5, 8, 8, 3)
     assert (square[:, 1:7, 1:7, 2] == gray[..., 0]).all()
     assert square.astype(int).sum() == 3 * gray.astype(int).sum()
-
-
-def test_the_name_of_a_run_changes_with_everything_that_decides_it():
-    table, dataset = trainings(SIZES["smoke"]), _dataset()
-    training = table["strength-0.5"]
-    other_pixel = dataclasses.replace(dataset, images=dataset.images ^ np.uint8(1))
-    other_label = dataclasses.replace(dataset, labels=dataset.labels[::-1].copy())
-    names = {
-        run_name(training.config, dataset),
-        run_name(seeded(training, 1), dataset),
-        run_name(table["strength-1"].config, dataset),
-        run_name(training.config, other_pixel),
-        run_name(training.config, other_label),
-        run_name(training.config, first(dataset, 4)),
-    }
-    assert len(names) == 6
-    assert run_name(training.config, dataset) == run_name(training.config, _dataset())
-    assert fingerprint(dataset) != fingerprint(dataclasses.replace(dataset, groups=dataset.labels))
-
-
-def test_networks_of_one_architecture_are_one_and_others_are_not(tmp_path, trained_cache):
-    table, images = trainings(SIZES["smoke"]), images_of("cifar10", "smoke").train
-    runs = [
-        trained(config, images)
-        for config in (
-            seeded(table["strength-0.5"], 0),
-            seeded(table["strength-0.5"], 1),
-            seeded(table["strength-1"], 0),
-            seeded(table["head-none"], 0),
-        )
-    ]
-    first, *others = (run.network for run in runs)
-    assert [network is first for network in others] == [True, True, False]
-    kernels = [np.asarray(run.state.params["head"]["layer1"]["kernel"]) for run in runs[:3]]
-    assert not np.array_equal(kernels[0], kernels[1])
-    assert not np.array_equal(kernels[0], kernels[2])
-    alone = load_run(run_folder(seeded(table["strength-0.5"], 0), images))
-    shown = jnp.asarray(images.images[:8], jnp.float32) / 255
-    for run in (runs[0], alone):
-        outputs, _ = run.network.apply(
-            run.state.params, run.state.statistics, shown, train=False, layers=("embedding",)
-        )
-        kernels.append(np.asarray(outputs["embedding"]))
-    np.testing.assert_array_equal(kernels[3], kernels[4])
 
 
 def test_a_bound_fails_only_where_seeds_fall_short_of_it():

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from ssljax.errors import UsageError
-from ssljax.lease import OWNER_FILE, claimed, is_claimed, this_machine
+from ssljax.lease import OWNER_FILE, FolderTaken, claimed, is_claimed, this_machine
 
 _BEAT = 0.1
 
@@ -25,7 +25,7 @@ def _sign(workdir, machine, count=3):
 def test_a_folder_is_held_once_and_let_go_of(tmp_path):
     with _claim(tmp_path / "run"):
         assert is_claimed(tmp_path / "run")
-        with pytest.raises(UsageError, match="another process is training in"):
+        with pytest.raises(FolderTaken, match="another process is training in"):
             ExitStack().enter_context(_claim(tmp_path / "run"))
     assert not is_claimed(tmp_path / "run")
     assert not (tmp_path / "run" / OWNER_FILE).exists()
