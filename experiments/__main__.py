@@ -134,6 +134,8 @@ def main(arguments: list[str] | None = None) -> int:
             return run_train(words[1:])
         given = _parser().parse_args(words)
         _keep_compiled_programs()
+        if getattr(given, "scale", None) == "smoke":
+            _compile_quickly()
         return _run(given)
     except (InputError, UsageError, TheoryError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -151,6 +153,13 @@ def _keep_compiled_programs() -> None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "ssljax" / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+def _compile_quickly() -> None:
+    """Leave out XLA's optimizations: a smoke run compiles for longer than it computes."""
+    import jax  # noqa: PLC0415
+
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def _run(given: argparse.Namespace) -> int:

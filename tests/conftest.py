@@ -18,10 +18,28 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="ssljax-tests-")
     os.environ["SSLJAX_TESTS_OWN_CACHE"] = "1"
 CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 jax.config.update("jax_compilation_cache_dir", CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """The everyday suite compiles for longer than it computes; processes it starts are told, too.
+
+    Long tests, and those marked `optimized`, compile as users do.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _optimizations(request):
+    disabled = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() in ("1", "true")
+    if disabled and request.node.get_closest_marker("optimized"):
+        disabled = False
+        jax.clear_caches()  # of what other tests compiled without
+    jax.config.update("jax_disable_most_optimizations", disabled)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ class Scale:
       sweep_steps: Training steps at each augmentation strength.
       strengths: Augmentation strengths of the sweep.
       sweep_views: Views of each test image.
+      perceptron: Widths of a perceptron to train in place of the small ResNet of the head's part,
+        where what is tested is the machinery; empty for the ResNet.
     """
 
     seeds: tuple[int, ...]
@@ -34,10 +36,11 @@ class Scale:
     sweep_steps: int
     strengths: tuple[float, ...]
     sweep_views: int
+    perceptron: tuple[int, ...] = ()
 
 
 SCALES = {
-    "smoke": Scale((0,), 200, 4, 4, 30, 200, 4, 40, (0.2, 0.8), 4),
+    "smoke": Scale((0,), 200, 4, 4, 30, 200, 4, 40, (0.2, 0.8), 4, perceptron=(64, 64)),
     "laptop": Scale((20, 21, 22), 4000, 16, 40, 350, 4000, 8, 400, (0.1, 0.2, 0.35, 0.55, 0.8), 12),
     "paper": Scale(
         tuple(range(20, 30)),
@@ -67,10 +70,16 @@ def linear_config(scale: Scale) -> Config:
 
 def head_config(scale: Scale, seed: int) -> Config:
     """Part B: a small ResNet with a linear head of depth two."""
+    encoder = preset("digits_resnet").encoder
+    if scale.perceptron:
+        encoder = dataclasses.replace(
+            encoder, kind="mlp", widths=scale.perceptron, norm="none", feature_activation=True
+        )
     return preset_with(
         "digits_resnet",
         num_steps=scale.joint_steps,
         seed=seed,
+        encoder=encoder,
         # The comparison measures what it needs itself.
         moments=MomentsConfig(views=0),
         evaluation=EvaluationConfig(layers=()),

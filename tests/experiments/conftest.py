@@ -1,11 +1,12 @@
-"""Trained networks are made once for all tests of a session's worker."""
+"""Trained networks are made once for all tests of a session, whichever worker comes first."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def _cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def _cache_folder(tmp_path_factory, worker_id):
+    own = tmp_path_factory.getbasetemp()
+    return (own if worker_id == "master" else own.parent) / "trained_cache"
 
 
 @pytest.fixture

@@ -168,7 +168,6 @@ def test_every_experiment_of_the_catalog_is_a_module_with_run():
         assert spec is not None, name
 
 
-@pytest.mark.slow
 def test_the_strength_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     from experiments.strength import run
 

@@ -116,7 +116,6 @@ def test_one_scale_keeps_a_diagonal_head_and_standardizing_undoes_it():
     np.testing.assert_allclose(before.test @ narrow, after.test @ again, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_the_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     results = run(tmp_path / "out", "smoke")
     assert {row.id for row in results.rows} == {5, 8}

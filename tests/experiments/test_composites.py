@@ -69,7 +69,6 @@ def test_gaps_that_grow_with_disruption_and_faintness_hold():
     assert lower[2].error == pytest.approx(0.2)
 
 
-@pytest.mark.slow
 def test_the_smoke_run_writes_a_report(tmp_path, trained_cache):
     assert main(["composites", "--scale", "smoke", "--out", str(tmp_path)]) == 0
     results = read_results(tmp_path / "results.json")

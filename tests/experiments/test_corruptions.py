@@ -71,7 +71,6 @@ def test_rows_fail_where_the_head_loses_no_more_than_dimension_does():
     assert same[0].verdict == "fails"
 
 
-@pytest.mark.slow
 def test_the_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     results = run(tmp_path / "out", "smoke")
     assert [row.id for row in results.rows] == [7] * 8

@@ -73,7 +73,6 @@ def test_the_share_kept_is_read_between_looks():
     assert imbalance_at(course, 1.0) == pytest.approx(0.75)
 
 
-@pytest.mark.slow
 def test_cosine_at_smoke_scale(tmp_path, trained_cache):
     results = cosine.run(tmp_path, "smoke")
     assert {row.id for row in results.rows} == {18}

@@ -77,7 +77,6 @@ def test_rows_hold_only_where_training_made_the_difference():
     assert as_untrained[1].verdict == "inconclusive"
 
 
-@pytest.mark.slow
 def test_the_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     results = run(tmp_path / "out", "smoke")
     assert [row.id for row in results.rows] == [6] * 10

@@ -99,7 +99,6 @@ def test_rows_fail_where_heads_change_nothing_or_the_other_way():
     assert reversed_rows[4].verdict == reversed_rows[6].verdict == "fails"
 
 
-@pytest.mark.slow
 def test_the_smoke_run_measures_every_head(tmp_path, trained_cache):
     results = run(tmp_path, "smoke")
     assert {row.id for row in results.rows} == {13}

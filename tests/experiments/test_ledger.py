@@ -1,13 +1,11 @@
 """The balance ledger's experiment: machinery at smoke scale, and what its rows are made of."""
 
 import numpy as np
-import pytest
 
 from experiments import ledger
 from experiments.results import read_results
 
 
-@pytest.mark.slow
 def test_the_ledger_at_smoke_scale_holds_to_rounding_even_there(tmp_path, trained_cache):
     results = ledger.run(tmp_path, "smoke")
     assert {row.id for row in results.rows} == {14}

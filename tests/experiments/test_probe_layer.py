@@ -179,7 +179,6 @@ def test_a_depth_misses_only_beyond_the_ties_of_the_best():
     assert rule_choices() == {"feature": 0, "middle": 4, "embedding": 8}
 
 
-@pytest.mark.slow
 def test_the_smoke_run_predicts_and_probes(tmp_path, trained_cache):
     from experiments.probe_layer import run
 

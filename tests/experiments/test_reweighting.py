@@ -48,7 +48,6 @@ def test_float32_holds_all_coordinates_up_to_the_last_ratio():
     assert held[-1] > 0 == lost[-1]
 
 
-@pytest.mark.slow
 def test_the_experiment_runs_at_smoke_scale(tmp_path, trained_cache):
     results = run(tmp_path / "out", "smoke")
     assert {row.id for row in results.rows} == {8}

@@ -76,6 +76,7 @@ def _sent(text):
     return total
 
 
+@pytest.mark.optimized
 def test_a_compiler_sends_what_paper_says_for_a_gathered_loss():
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
     rows = NamedSharding(mesh, PartitionSpec("batch"))

@@ -111,7 +111,6 @@ def test_a_fresh_head_is_unbalanced():
     assert np.linalg.norm(gap) > 0.3 * np.linalg.norm(lower @ lower.T)
 
 
-@pytest.mark.slow
 def test_settled_at_smoke_scale(tmp_path, trained_cache):
     results = settled.run(tmp_path, "smoke")
     assert {row.id for row in results.rows} == {15, 16}

@@ -122,7 +122,6 @@ def test_rows_fail_where_it_keeps_what_augmentation_moves_or_the_exact_plane():
     assert blind[0].verdict == blind[1].verdict == "fails"
 
 
-@pytest.mark.slow
 def test_the_smoke_run_finds_exact_tangents_by_sampling(tmp_path, trained_cache):
     from experiments.tangents import run
 

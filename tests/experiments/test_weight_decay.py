@@ -77,7 +77,6 @@ def test_gaps_that_fall_hold_and_gaps_that_rise_fail(sign, verdict):
     assert [row.verdict for row in rows] == [verdict] * 6
 
 
-@pytest.mark.slow
 def test_the_smoke_run_writes_a_report(tmp_path, trained_cache):
     assert main(["weight_decay", "--scale", "smoke", "--out", str(tmp_path)]) == 0
     results = read_results(tmp_path / "results.json")

@@ -222,6 +222,7 @@ def test_switching_one_change_on_leaves_the_others_as_they_were():
     np.testing.assert_array_equal(small.rotation, large.rotation)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("name", ["digits", "simclr"])
 def test_half_a_batch_alone_gives_the_same_views_bit_for_bit(name):
     policy, shape = POLICIES[name]
@@ -231,6 +232,7 @@ def test_half_a_batch_alone_gives_the_same_views_bit_for_bit(name):
     np.testing.assert_array_equal(whole[8:], half)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("name", ["digits", "simclr"])
 def test_eight_devices_give_the_views_of_one_bit_for_bit(name):
     policy, shape = POLICIES[name]

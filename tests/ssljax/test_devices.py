@@ -92,6 +92,7 @@ def _distance(first, second) -> float:
     return float(np.sqrt(apart / size))
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 @pytest.mark.parametrize("loss", ["nt_xent", "spectral"])
 def test_eight_devices_take_the_step_of_one(loss, mode):

@@ -87,6 +87,7 @@ def test_a_ring_of_eight_devices_gives_the_dense_loss_and_gradients(views, mesh,
         compiled(*split, 0.3)
 
 
+@pytest.mark.optimized
 def test_around_the_ring_no_device_gathers_the_embeddings(views, mesh):
     split = jax.device_put(views, NamedSharding(mesh, PartitionSpec("batch")))
     compiled = with_gradients(partial(nt_xent_blockwise, mesh=mesh)).lower(*split, 0.3).compile()
@@ -110,6 +111,7 @@ def test_zero_rows_are_safe(views):
     np.testing.assert_array_equal(grads[0][3], 0.0)
 
 
+@pytest.mark.optimized
 def test_65536_embeddings_of_width_128_need_less_than_a_gibibyte():
     view = jax.ShapeDtypeStruct((32_768, 128), "float32")
     loss = jax.jit(jax.value_and_grad(partial(nt_xent_blockwise, temperature=0.5), argnums=(0, 1)))
