@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--out", type=Path, default=Path("runs"), help="folder of all")
     everything.add_argument("--scale", choices=SCALES, default="laptop", help="how large a run")
     everything.add_argument("--again", action="store_true", help="also those that have results")
+    everything.add_argument(
+        "--jobs",
+        type=int,
+        help="experiments at a time, each in a process of its own; on an accelerator: 1"
+        " (smoke: one for each core, at most 2; else 1)",
+    )
     index = commands.add_parser("index", help="write index.html over the results of a folder")
     index.add_argument("folder", type=Path, nargs="?", default=Path("runs"))
     compare = commands.add_parser(
@@ -195,11 +201,14 @@ def _run(given: argparse.Namespace) -> int:
     if given.name == "all":
         from experiments.everything import run_all  # noqa: PLC0415
 
+        # Smoke runs mostly compile, which one process does on one core.
+        usual = min(2, os.cpu_count() or 1) if given.scale == "smoke" else 1
         run_all(
             given.out,
             given.scale,
             lambda text: print(text, file=sys.stderr, flush=True),
             again=given.again,
+            jobs=usual if given.jobs is None else given.jobs,
         )
         return 0
     if given.name == "index":

@@ -2,17 +2,18 @@
 
 import dataclasses
 import types
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 
-from experiments import everything
+from experiments import everything, side_by_side
 from experiments.catalog import EXPERIMENTS, Entry
 from experiments.claim_summary import answers, claims_table
 from experiments.claims import CLAIMS
 from experiments.errors import InputError
 from experiments.index_page import write_index
-from experiments.results import Results, Row, write_results
+from experiments.results import Results, Row, read_results, write_results
 from experiments.rows import bound_row, kendall, monotone_row
 from experiments.sizes import SIZES
 from experiments.small_data import padded, shrunk
@@ -117,6 +118,45 @@ def test_all_runs_what_has_no_results_and_writes_one_page(tmp_path, monkeypatch)
     assert (tmp_path / "index.md").read_text().count("| 3. a claim | holds |") == 2
     everything.run_all(tmp_path, "smoke", said.append, again=True)
     assert runs[3:] == ["one", "two"]
+
+
+def test_several_at_a_time_each_end_for_themselves(tmp_path, monkeypatch, capsys):
+    runs, said = [], []
+    _installed(monkeypatch, runs)
+
+    def run(name, out, scale):
+        if name == "two" and "two" not in runs:
+            runs.append(name)
+            return CompletedProcess([], 2, "", "a bar\nerror: no disk\n")
+        runs.append(name)
+        out.mkdir()
+        write_results(out / "results.json", _results(name))
+        return CompletedProcess([], 0, f"table of {name}\n", "")
+
+    monkeypatch.setattr(side_by_side, "_run", run)
+    with pytest.raises(InputError, match=r"1 of 2 experiments failed \(two: error: no disk\)"):
+        everything.run_all(tmp_path, "smoke", said.append, jobs=2)
+    assert capsys.readouterr().out == "table of one\n"
+    assert set(everything.run_all(tmp_path, "smoke", said.append, jobs=2)) == {"one", "two"}
+    assert sorted(runs) == ["one", "two", "two"]
+    assert "[1 of 1] two" in said[-2]
+    assert (tmp_path / "index.html").is_file()
+    with pytest.raises(InputError, match="--jobs 1 or more"):
+        everything.run_all(tmp_path, "smoke", said.append, jobs=0)
+
+
+def test_one_of_several_runs_as_the_command_does(tmp_path):
+    found = []
+    side_by_side.run_side_by_side(
+        {"phase": tmp_path / "phase-smoke"}, "smoke", 2, lambda name, text: found.append(text)
+    )
+    assert "phase, smoke" in found[0]
+    assert read_results(tmp_path / "phase-smoke" / "results.json").scale == "smoke"
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match="phase: error: "):
+        side_by_side.run_side_by_side(
+            {"phase": tmp_path / "taken"}, "smoke", 1, lambda name, text: None
+        )
 
 
 def test_the_page_escapes_what_results_say_and_links_committed_reports(tmp_path):
