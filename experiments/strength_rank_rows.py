@@ -38,23 +38,26 @@ def transfer_rows(
 
     Args:
       transfers: Probe accuracies, by the data set's name.
-      label: Which head, for the claims' text.
+      label: Trained on what, and which head, for the claims' text.
 
     Returns:
       One row of claim 9 for each data set.
     """
-    return tuple(
-        bound_row(
-            9,
-            f"{label}, transferred to {name}: the feature is never less accurate than the"
-            " embedding (worst difference over strengths)",
-            ABSTRACT,
-            0.0,
-            np.min(accuracies[..., 0] - accuracies[..., 1], axis=1),
-            tolerance=0.01,
+    rows = []
+    for name, accuracies in transfers.items():
+        over = "worst difference over strengths" if accuracies.shape[1] > 1 else "difference"
+        rows.append(
+            bound_row(
+                9,
+                f"{label}, transferred to {name}: the feature is never less accurate than the"
+                f" embedding ({over})",
+                ABSTRACT,
+                0.0,
+                np.min(accuracies[..., 0] - accuracies[..., 1], axis=1),
+                tolerance=0.01,
+            )
         )
-        for name, accuracies in transfers.items()
-    )
+    return tuple(rows)
 
 
 def rank_rows(ranks: RankOutcome, outcome: SweepOutcome, label: str) -> tuple[Row, ...]:

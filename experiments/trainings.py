@@ -119,7 +119,7 @@ NT_XENT = LossConfig(name="nt_xent", temperature=0.5)
 def _strengths(size: Size) -> dict[str, Training]:
     base = _config(size, _mlp_head(size), NT_XENT, _adam(size))
     shared = {STRENGTH: (7, 8, 13, 15, 16, 17, 18, 20)}
-    return {
+    table = {
         f"strength-{strength:g}": Training(
             dataclasses.replace(base, strength=strength),
             "cifar10",
@@ -127,6 +127,7 @@ def _strengths(size: Size) -> dict[str, Training]:
         )
         for strength in STRENGTHS
     }
+    return table | {"strength-cifar100": Training(base, "cifar100", (9,))}
 
 
 def _heads(size: Size) -> dict[str, Training]:
