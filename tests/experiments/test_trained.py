@@ -103,6 +103,15 @@ def test_a_training_with_what_another_seed_or_strength_compiled_is_that_of_fit_a
         _assert_same(run, load_run(folder))
 
 
+def test_a_mean_image_is_that_of_the_strength_trained_at(tmp_path, trained_cache, images):
+    config = dataclasses.replace(TRAINING.config, mean_image="views")
+    trained(config, images)
+    stronger = dataclasses.replace(config, strength=1.0)
+    run = trained(stronger, images)
+    fit(stronger, tmp_path, progress=False, dataset=images)
+    _assert_same(run, load_run(tmp_path))
+
+
 def test_a_network_that_another_process_trains_is_waited_for(trained_cache, images):
     config = seeded(TRAINING, 7)
     found = []

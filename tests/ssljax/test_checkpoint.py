@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -286,6 +287,26 @@ def test_a_save_that_fails_is_told_at_the_next_or_at_the_end(tmp_path, monkeypat
     checkpoints.save(1, _state(1))
     with pytest.raises(SaveFailed, match=r"step 1 could not be written \(No space left on device"):
         checkpoints.close()
+
+
+def test_what_a_failed_save_left_behind_complains_in_vain(tmp_path, monkeypatch):
+    class Forgotten:
+        def __init__(self, text):
+            self._text = text
+
+        def __del__(self):
+            raise RuntimeError(self._text)
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: reported.append(str(found.exc_value)))
+    monkeypatch.setattr("ssljax.checkpoint.seal", lambda *given: 1 / 0)
+    checkpoints = Checkpoints(tmp_path, 2)
+    checkpoints.save(1, _state(1))
+    with pytest.raises(SaveFailed):
+        checkpoints.close()
+    Forgotten("Event loop is closed")
+    Forgotten("something else")
+    assert reported == ["something else"]
 
 
 def test_all_damaged_is_one_line_that_names_the_steps(tmp_path):
