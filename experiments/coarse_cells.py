@@ -16,7 +16,7 @@ from experiments.representations import Representation, drawn_again, probed, rep
 from experiments.view_geometry import on_sphere
 from ssljax.arrays import Float, Int
 from ssljax.datasets import Dataset
-from ssljax.train import Run
+from ssljax.saved_run import Run
 from theory.quadratic import quadratic_optimum, spectral_loss
 from theory.supervised import supervised_moments
 

@@ -28,8 +28,8 @@ from experiments.results import Results
 from experiments.table import print_results
 from ssljax.config import Config
 from ssljax.datasets import load_dataset
+from ssljax.saved_run import Run, load_run
 from ssljax.state import make_state
-from ssljax.train import Run, load_run
 
 MAX_IMAGES = 10_000
 

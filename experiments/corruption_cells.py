@@ -10,7 +10,7 @@ from experiments.representations import Representation, features_of, probed, ran
 from ssljax.arrays import Float, UInt8
 from ssljax.datasets import Dataset
 from ssljax.probe import ProbeResult
-from ssljax.train import Run
+from ssljax.saved_run import Run
 
 NO_HEAD, BEFORE, AFTER, NARROW = "no head", "before the head", "after the head", "random map"
 REPRESENTATIONS = (NO_HEAD, BEFORE, AFTER, NARROW)

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from ssljax.arrays import Float
+from ssljax.saved_run import Run
 from ssljax.sources import Dataset
-from ssljax.train import Run
 from ssljax.view_features import view_features
 
 Bank = Float[np.ndarray, "images views width"]

@@ -16,7 +16,7 @@ from experiments.representations import (
 from ssljax.arrays import Float
 from ssljax.datasets import Dataset
 from ssljax.probe import linear_probe
-from ssljax.train import Run
+from ssljax.saved_run import Run
 from ssljax.view_features import view_features
 
 ENDS = ("feature", "embedding")

@@ -11,8 +11,8 @@ from experiments.representations import features_of
 from experiments.strength_cells import StrengthCell
 from ssljax.arrays import Float
 from ssljax.config import EncoderConfig, HeadConfig
+from ssljax.saved_run import Run
 from ssljax.sources import Dataset
-from ssljax.train import Run
 
 DRAWS = 64
 """Initial heads whose rank is averaged."""

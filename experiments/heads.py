@@ -43,8 +43,8 @@ from experiments.table import print_results
 from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, seeded, trainings
+from ssljax.saved_run import Run
 from ssljax.sources import Dataset
-from ssljax.train import Run
 from ssljax.view_features import view_features
 from theory.invariance import view_invariance_defect
 

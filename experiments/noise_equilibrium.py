@@ -10,7 +10,7 @@ from jaxtyping import Float
 from experiments.observers import noise_observer
 from ssljax.config import Config
 from ssljax.observers import Observer
-from ssljax.train import Run
+from ssljax.saved_run import Run
 from theory.ledger import balance_memory, stationary_imbalance
 
 Square = Float[np.ndarray, "hidden hidden"]

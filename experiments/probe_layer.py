@@ -51,7 +51,7 @@ from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 from ssljax.arrays import Float
 from ssljax.policies import SIMCLR_POLICY, Policy
-from ssljax.train import Run
+from ssljax.saved_run import Run
 
 BOTH = "crops, flips and color"
 POLICIES: dict[str, Policy] = {

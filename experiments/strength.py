@@ -45,9 +45,9 @@ from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from experiments.view_geometry import LAYERS
 from ssljax.arrays import Float
+from ssljax.saved_run import Run
 from ssljax.sources import Dataset
 from ssljax.state import TrainState
-from ssljax.train import Run
 
 PARAMETERS = ("crop_height", "jitter_brightness", "jitter_saturation", "jitter_hue")
 TRANSFERS = ("cifar100", "mnist")

@@ -27,8 +27,9 @@ from ssljax.lease import is_claimed
 from ssljax.metrics import read_metrics
 from ssljax.network import Network
 from ssljax.observers import Observer
+from ssljax.saved_run import Run, load_run, run_network
 from ssljax.state import TrainState, make_state
-from ssljax.train import FolderTaken, Run, fit, load_run, run_network
+from ssljax.train import FolderTaken, fit
 from ssljax.training import Training, is_normalized, make_training
 
 # Raised by hand when a change of the trainer changes what a configuration means.

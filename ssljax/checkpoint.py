@@ -8,14 +8,10 @@ does not notice, the manifest does (`ssljax.manifest`).
 
 import atexit
 import contextlib
-import gc
-import logging
 import os
 import shutil
-import sys
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +22,7 @@ from ssljax.arrays import PyTree
 from ssljax.distributed import agreed, all_agree, is_first
 from ssljax.errors import UsageError
 from ssljax.manifest import Manifest, check_files, read_manifest, remove_checkpoint, seal
+from ssljax.orbax_silence import quiet
 
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
@@ -82,7 +79,7 @@ class Checkpoints:
         try:
             if self._saver is None:
                 # A failure comes back as an exception; Orbax's threads also print theirs, in pages.
-                self._silence.enter_context(_quiet())
+                self._silence.enter_context(quiet())
                 self._saver = ocp.training.Checkpointer(str(folder.absolute()))
             response = self._saver.save_async(step, state, force=True, overwrite=True)
         except Exception as error:  # OSError, ValueError of tensorstore, …
@@ -246,7 +243,7 @@ def abstract(state: PyTree, sharding: Any) -> PyTree:
 
 def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTree:
     name = str(path.absolute())
-    with _quiet():
+    with quiet():
         saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
         sharding = jax.tree.leaves(abstract_state)[0].sharding
         for field in as_saved:
@@ -254,37 +251,6 @@ def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTr
             abstract_state = abstract_state._replace(**{field: shapes})
         _check_same_tree(saved, abstract_state)
         return _readable(lambda: ocp.load(name, abstract_state, checkpointable_name="state"))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax reports a failure in pages, and again for its forgotten background tasks.
-
-    It leaves its event loop at the first array that fails; the arrays still in flight then find it
-    closed, and each prints a traceback from a thread of TensorStore.
-    """
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    report = sys.unraisablehook
-
-    def report_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            report(unraisable)
-
-    sys.unraisablehook = report_others
-    try:
-        yield
-    except BaseException:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaited
-            gc.collect()
-        raise
-    finally:
-        sys.unraisablehook = report
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _check_same_tree(saved: PyTree, abstract_state: PyTree) -> None:

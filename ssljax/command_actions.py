@@ -29,7 +29,8 @@ from ssljax.progress import counted, loading_progress
 from ssljax.run_actions import RUN_ACTIONS, as_one_of_many, with_exit_code
 from ssljax.run_commands import taken_cluster
 from ssljax.run_data import measured_images
-from ssljax.train import Run, RunResult, fit, load_run
+from ssljax.saved_run import Run, load_run
+from ssljax.train import RunResult, fit
 from ssljax.transfer import dataset_like
 
 

@@ -14,8 +14,8 @@ from ssljax.errors import UsageError
 from ssljax.features import layer_features
 from ssljax.named_layers import named_layers
 from ssljax.safetensors import write_safetensors
+from ssljax.saved_run import Run, load_run
 from ssljax.torch_names import torch_arrays
-from ssljax.train import Run, load_run
 
 
 class Pretrained(NamedTuple):

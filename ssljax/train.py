@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ssljax.build import build_average_decay, build_network, build_optimizer, evaluated_state
+from ssljax.build import evaluated_state
 from ssljax.checkpoint import (
     SaveFailed,
     abstract,
-    best_step,
     restore_newest,
     saved_steps,
     set_aside,
@@ -23,7 +22,7 @@ from ssljax.devices import local_copy
 from ssljax.distributed import agreed, ended_where_a_peer_is_lost, is_first
 from ssljax.errors import UsageError
 from ssljax.files import write_json
-from ssljax.input_normalization import no_normalization, normalized_network
+from ssljax.input_normalization import no_normalization
 from ssljax.lease import FolderTaken
 from ssljax.loop import StopRequested, trained, write_finished
 from ssljax.measurements import check_layers, load_pair, measured_run
@@ -36,18 +35,16 @@ from ssljax.record import ENVIRONMENT_FILE, environment
 from ssljax.report import REPORT_FILE, write_report
 from ssljax.run_data import training_data
 from ssljax.run_folder import (
-    RunDescription,
     check_same_run,
     check_writable,
     describe,
-    read_config,
-    read_description,
     write_run,
 )
+from ssljax.saved_run import Run, load_run
 from ssljax.shared_folder import claimed_together
 from ssljax.sources import source_of
-from ssljax.state import TrainState, make_state
-from ssljax.training import Training, is_normalized, make_training
+from ssljax.state import TrainState
+from ssljax.training import Training, make_training
 
 __all__ = [
     "FolderTaken",
@@ -61,23 +58,6 @@ __all__ = [
     "load_run",
     "make_training",
 ]
-
-
-class Run(NamedTuple):
-    """A trained run, read back from its folder.
-
-    Attributes:
-      config: What was trained.
-      network: Pure ``init`` and ``apply``.
-      state: State at the newest checkpoint, on the first device; where the run averages its
-        weights to evaluate them, the averages are in their place.
-      description: Image shape, pixel scale and layer names.
-    """
-
-    config: Config
-    network: Network
-    state: TrainState
-    description: RunDescription
 
 
 class RunResult(NamedTuple):
@@ -286,60 +266,3 @@ def _report(workdir: Path) -> None:
 def _check_folder(workdir: Path, config: Config) -> None:
     check_writable(workdir)
     check_same_run(workdir, config, None)
-
-
-def run_network(config: Config, image_shape: tuple[int, int, int]) -> Network:
-    """The network of a run as `load_run` builds it; its input's mean is among its statistics.
-
-    Args:
-      config: Its encoder, head, loss, precision and whether its input is centered or scaled.
-      image_shape: (height, width, channels).
-
-    Returns:
-      Pure ``init`` and ``apply``.
-    """
-    network = build_network(config, image_shape)
-    if is_normalized(config):
-        network = normalized_network(network, no_normalization(image_shape))
-    return network
-
-
-def load_run(
-    workdir: str | Path,
-    *,
-    best: bool = False,
-    step: int | None = None,
-    network: Network | None = None,
-) -> Run:
-    """A run read back from its folder, at its newest readable checkpoint.
-
-    Args:
-      workdir: Folder of a run of `fit`, finished or not.
-      best: The checkpoint with the best metric (`ssljax.checkpoint.best_step`) instead.
-      step: The checkpoint of this step (one of `ssljax.checkpoint.saved_steps`) instead.
-      network: Its `run_network`, where one was built before: what is compiled for it serves again.
-
-    Returns:
-      Configuration, network, state and description.
-
-    Raises:
-      UsageError: The folder holds no run, or nothing readable.
-    """
-    workdir = Path(workdir)
-    config, description = read_config(workdir), read_description(workdir)
-    network = network or run_network(config, description.image_shape)
-    optimizer = build_optimizer(config)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    averaged = build_average_decay(config) is not None
-    wanted = jax.eval_shape(lambda: make_state(network, optimizer, 0, averaged=averaged))
-    step = best_step(workdir) if best else step
-    restored = restore_newest(
-        workdir, abstract(wanted, sharding), step=step, as_saved=("observer_states",)
-    )
-    if restored is None:
-        raise UsageError(
-            f"{workdir} holds no checkpoint yet: let ssljax train run there until it saves one"
-        )
-    for damaged, reason in restored.damaged:
-        notice(f"checkpoint {damaged} cannot be read ({reason}); using {restored.step}")
-    return Run(config, network, evaluated_state(config, restored.state), description)

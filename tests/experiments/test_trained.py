@@ -16,7 +16,8 @@ from experiments.trainings import seeded, trainings
 from ssljax.datasets import Dataset
 from ssljax.lease import claimed
 from ssljax.observers import Observer
-from ssljax.train import fit, load_run
+from ssljax.saved_run import load_run
+from ssljax.train import fit
 
 TRAINING = trainings(SIZES["smoke"])["strength-0.5"]
 

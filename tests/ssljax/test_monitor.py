@@ -24,7 +24,8 @@ from ssljax.errors import UsageError
 from ssljax.measurements import head_grams, part_of
 from ssljax.neighbors import cosine_knn
 from ssljax.policies import NOISE_POLICY
-from ssljax.train import NonFiniteMetrics, fit, load_run
+from ssljax.saved_run import load_run
+from ssljax.train import NonFiniteMetrics, fit
 
 CONFIG = Config(
     policy=NOISE_POLICY,

@@ -28,7 +28,8 @@ from ssljax.errors import UsageError
 from ssljax.lease import claimed
 from ssljax.observers import Observer
 from ssljax.policies import NOISE_POLICY
-from ssljax.train import NonFiniteMetrics, StopRequested, fit, load_run
+from ssljax.saved_run import load_run
+from ssljax.train import NonFiniteMetrics, StopRequested, fit
 
 
 def _config(**changes) -> Config:

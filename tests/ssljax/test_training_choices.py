@@ -23,7 +23,8 @@ from ssljax.datasets import Dataset
 from ssljax.errors import UsageError
 from ssljax.observers import Observer
 from ssljax.policies import IDENTITY, NOISE_POLICY
-from ssljax.train import fit, load_run
+from ssljax.saved_run import load_run
+from ssljax.train import fit
 from ssljax.training import make_training
 
 RNG = np.random.default_rng(0)
