@@ -201,7 +201,7 @@ def _run(given: argparse.Namespace) -> int:
     if given.name == "all":
         from experiments.everything import run_all  # noqa: PLC0415
 
-        # Smoke runs mostly compile, which one process does on one core.
+        # Smoke runs mostly trace and compile, which leaves a second core idle.
         usual = min(2, os.cpu_count() or 1) if given.scale == "smoke" else 1
         run_all(
             given.out,

@@ -51,7 +51,7 @@ from ssljax.state import TrainState
 
 PARAMETERS = ("crop_height", "jitter_brightness", "jitter_saturation", "jitter_hue")
 TRANSFERS = ("cifar100", "mnist")
-BACK = ("cifar10", "mnist")
+TRANSFERS_BACK = ("cifar10", "mnist")
 SLOPE_IMAGES = 256
 TRANSFER_ITERATIONS = 150
 SCOPE = (
@@ -146,7 +146,7 @@ def run(out: Path, scale: str) -> Results:
         returned = []
         for config in back:
             cost = work_left(config, other_images.train)
-            returned.append(_transfers(trained(config, other_images.train), BACK, scale))
+            returned.append(_transfers(trained(config, other_images.train), TRANSFERS_BACK, scale))
             advance(f"trained on CIFAR-100, seed {config.seed} measured", cost)
     outcome = gathered_sweep(sizes.strengths, cells)
     null = gathered_sweep((STRENGTH,), nulls)
@@ -155,11 +155,10 @@ def run(out: Path, scale: str) -> Results:
         name: np.array([[cell.transfers[name] for cell in row] for row in others])
         for name in TRANSFERS
     }
-    transfers_back = {name: np.array([[one[name]] for one in returned]) for name in BACK}
-    label, back_label = (
-        f"{name if scale != 'smoke' else f'digits for {name}'}, perceptron as head"
-        for name in ("CIFAR-10", "CIFAR-100")
-    )
+    transfers_back = {name: np.array([[one[name]] for one in returned]) for name in TRANSFERS_BACK}
+    stand_in = "digits for " if scale == "smoke" else ""
+    label = f"{stand_in}CIFAR-10, perceptron as head"
+    back_label = f"{stand_in}CIFAR-100, perceptron as head"
     rows = (
         *sweep_rows(outcome, label, null),
         *trend_rows(outcome, label, null),

@@ -4,8 +4,8 @@ import os
 import sys
 
 from ssljax.commands import main
+from ssljax.errors import EXIT_DISK
 from ssljax.host_memory import keep_freed_memory
-from ssljax.run_actions import EXIT_DISK
 
 if __name__ == "__main__":
     keep_freed_memory()

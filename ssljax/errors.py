@@ -1,4 +1,7 @@
-"""The one exception of `ssljax` that a user can act on."""
+"""The one exception of `ssljax` that a user can act on, and the exit code of a disk that fails."""
+
+EXIT_DISK = 74
+"""Input or output failed, in the numbering of sysexits.h."""
 
 
 class UsageError(ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ssljax.distributed import Cluster, end, join, leave
-from ssljax.errors import UsageError
+from ssljax.errors import EXIT_DISK, UsageError
 from ssljax.launch import launch as launch_processes
 from ssljax.presets import preset
 from ssljax.report import write_report
@@ -22,7 +22,6 @@ _MOST_FIELDS = 8
 
 
 EXIT_DIVERGED = 1
-EXIT_DISK = 74  # input or output failed, in the numbering of sysexits.h
 EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
 
 

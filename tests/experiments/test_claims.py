@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import everything, side_by_side
+from experiments.__main__ import main
 from experiments.catalog import EXPERIMENTS, Entry
 from experiments.claim_summary import answers, claims_table
 from experiments.claims import CLAIMS
@@ -143,6 +144,18 @@ def test_several_at_a_time_each_end_for_themselves(tmp_path, monkeypatch, capsys
     assert (tmp_path / "index.html").is_file()
     with pytest.raises(InputError, match="--jobs 1 or more"):
         everything.run_all(tmp_path, "smoke", said.append, jobs=0)
+
+
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [("--scale smoke", 2), ("--scale laptop", 1), ("--scale smoke --jobs 1", 1), ("--jobs 3", 3)],
+)
+def test_smoke_runs_go_two_at_a_time_unless_told_otherwise(tmp_path, monkeypatch, words, jobs):
+    asked = []
+    monkeypatch.setattr(everything, "run_all", lambda *given, **named: asked.append(named["jobs"]))
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert main(["all", "--out", str(tmp_path), *words.split()]) == 0
+    assert asked == [jobs]
 
 
 def test_one_of_several_runs_as_the_command_does(tmp_path):

@@ -204,6 +204,14 @@ def test_importing_the_package_brings_nothing_with_it():
     assert answer.stdout.split() == ["False", "False"]
 
 
+def test_the_program_starts_without_what_only_training_needs():
+    code = "import sys, ssljax.__main__; print({'flax', 'optax', 'orbax'} & sys.modules.keys())"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "set()"
+
+
 def test_an_encoder_without_arrays_cannot_be_exported_for_torch(folder, capsys):
     out = str(folder / "encoder.safetensors")
     assert "no arrays of its own" in _refused(capsys, "export", str(folder / "run"), "--out", out)
