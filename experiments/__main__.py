@@ -128,8 +128,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one experiment; returns the exit code."""
     # Imported here, so that --help and a mistyped name answer before jax has loaded.
-    from ssljax.errors import UsageError  # noqa: PLC0415
-    from theory.errors import InputError as TheoryError  # noqa: PLC0415
+    from ssljax.system.errors import UsageError  # noqa: PLC0415
+    from theory.linalg.errors import InputError as TheoryError  # noqa: PLC0415
 
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)

@@ -2,11 +2,11 @@
 
 Hypothesis: what augmentation disrupts fully disappears from the output of a nonlinear head, but not
 from the layer before it. Prediction: the closed-form end of the diagonal network
-(`theory.diagonal_network`); a linear network loses the feature in both layers. Measurement: real
-descent on the diagonal network; and standardizing linear probes for digit and background on
-composites of MNIST on CIFAR-10, whose pairs share all, part or nothing of the digit. Nulls: chance,
-the untrained network, a linear network. Present before: at least 0.2 above chance; absent after:
-at most 0.1 above it. All rules were set before the laptop run.
+(`theory.dynamics.diagonal_network`); a linear network loses the feature in both layers.
+Measurement: real descent on the diagonal network; and standardizing linear probes for digit and
+background on composites of MNIST on CIFAR-10, whose pairs share all, part or nothing of the digit.
+Nulls: chance, the untrained network, a linear network. Present before: at least 0.2 above chance;
+absent after: at most 0.1 above it. All rules were set before the laptop run.
 """
 
 import time

@@ -4,10 +4,10 @@ Hypothesis: a network trained to tell the 20 superclasses of CIFAR-100 apart kee
 inside them before its projection head and drops them after it, with a supervised contrastive loss
 and with cross-entropy alike.
 
-Prediction (`theory.supervised`): a linear network gives no weight to features that do not differ
-between the classes trained on, and from finitely many examples a weight that falls with every
-layer: classes collapse towards the output. The optimal linear head on the trained feature gives a
-forecast of the embedding's collapse in numbers.
+Prediction (`theory.losses.supervised`): a linear network gives no weight to features that do not
+differ between the classes trained on, and from finitely many examples a weight that falls with
+every layer: classes collapse towards the output. The optimal linear head on the trained feature
+gives a forecast of the embedding's collapse in numbers.
 
 Measurement: linear probes for fine and coarse classes at every layer, on images never seen; and
 the share of each layer's variance that lies inside coarse classes. The head is as wide as the

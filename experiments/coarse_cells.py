@@ -14,11 +14,11 @@ from experiments.nested_classes import (
 )
 from experiments.representations import Representation, drawn_again, probed, representations
 from experiments.view_geometry import on_sphere
-from ssljax.arrays import Float, Int
-from ssljax.datasets import Dataset
-from ssljax.saved_run import Run
-from theory.quadratic import quadratic_optimum, spectral_loss
-from theory.supervised import supervised_moments
+from ssljax.data.datasets import Dataset
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float, Int
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.supervised import supervised_moments
 
 ENDS = ("feature", "embedding")
 Layers = Float[np.ndarray, " layers"]
@@ -135,7 +135,7 @@ def collapse_forecast(feature: NestedCovariances, width: int) -> CollapseShares:
     """Shares behind the linear head that is optimal for supervised contrast on a feature.
 
     The head minimizes the spectral loss whose positive pairs are examples of one coarse class,
-    with infinitely many examples of each (`theory.supervised.supervised_moments`).
+    with infinitely many examples of each (`theory.losses.supervised.supervised_moments`).
 
     Args:
       feature: Covariances of the feature.

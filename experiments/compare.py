@@ -26,10 +26,10 @@ from experiments.head_rows import head_rows
 from experiments.progress import experiment_progress
 from experiments.results import Results
 from experiments.table import print_results
-from ssljax.config import Config
-from ssljax.datasets import load_dataset
-from ssljax.saved_run import Run, load_run
-from ssljax.state import make_state
+from ssljax.config.config import Config
+from ssljax.data.datasets import load_dataset
+from ssljax.runs.saved_run import Run, load_run
+from ssljax.training.state import make_state
 
 MAX_IMAGES = 10_000
 

@@ -12,11 +12,11 @@ from experiments.representations import (
     representations,
 )
 from experiments.small_data import Pair
-from ssljax.arrays import Float, Int
-from ssljax.composite_data import blended_dataset
-from ssljax.network import Network
-from ssljax.probe import ridge_probe
-from ssljax.sources import Dataset
+from ssljax.data.composites import blended_dataset
+from ssljax.data.sources import Dataset
+from ssljax.measure.probe import ridge_probe
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float, Int
 
 LAYERS = ("feature", "embedding")
 Layers = Float[np.ndarray, " layers"]
@@ -42,7 +42,7 @@ def composite_images(pair: Pair, strength: float) -> CompositeImages:
     """Clean composites, no digit dropped, at the strength that a network was trained with.
 
     Args:
-      pair: Backgrounds with ink, as `ssljax.composite_data.inked` makes them.
+      pair: Backgrounds with ink, as `ssljax.data.composites.inked` makes them.
       strength: Opacity of the digits.
 
     Returns:

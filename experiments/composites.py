@@ -1,12 +1,12 @@
 """Claim 4: the layer before the head keeps weak and disrupted digits on natural images.
 
 Hypothesis: what augmentation takes away, or what is faint, is read better before the head. The
-linear theory predicts the direction (`theory.downstream`: a feature ranked low by pre-training is
-better read before the head): the gap in digit accuracy grows as views lose their digit more often
-and as the digit gets fainter. Measurement: standardizing linear probes for the digit on clean
-composites with the digit present, at the training strength, on networks trained without crops.
-Nulls: no trend, the untrained network, a random map of the feature to the embedding's width. A
-trend holds from Kendall's tau 0.7. All rules were set before the laptop run.
+linear theory predicts the direction (`theory.downstream.layer_choice`: a feature ranked low by
+pre-training is better read before the head): the gap in digit accuracy grows as views lose their
+digit more often and as the digit gets fainter. Measurement: standardizing linear probes for the
+digit on clean composites with the digit present, at the training strength, on networks trained
+without crops. Nulls: no trend, the untrained network, a random map of the feature to the
+embedding's width. A trend holds from Kendall's tau 0.7. All rules were set before the laptop run.
 """
 
 import time
@@ -33,7 +33,7 @@ from experiments.table import print_results
 from experiments.trained import trained
 from experiments.training_images import images_of
 from experiments.trainings import DIGIT_DROPS, DIGIT_STRENGTHS, seeded, trainings
-from ssljax.composite_data import blended_dataset
+from ssljax.data.composites import blended_dataset
 
 EXAMPLES = 4
 SCOPE = (

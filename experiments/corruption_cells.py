@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.representations import Representation, features_of, probed, random_map
-from ssljax.arrays import Float, UInt8
-from ssljax.datasets import Dataset
-from ssljax.probe import ProbeResult
-from ssljax.saved_run import Run
+from ssljax.data.datasets import Dataset
+from ssljax.measure.probe import ProbeResult
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float, UInt8
 
 NO_HEAD, BEFORE, AFTER, NARROW = "no head", "before the head", "after the head", "random map"
 REPRESENTATIONS = (NO_HEAD, BEFORE, AFTER, NARROW)

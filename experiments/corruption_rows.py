@@ -7,7 +7,7 @@ import numpy as np
 from experiments.corruption_cells import AFTER, BEFORE, NARROW, NO_HEAD, REPRESENTATIONS, ShiftCell
 from experiments.results import Row
 from experiments.rows import bound_row
-from ssljax.arrays import Float
+from ssljax.system.arrays import Float
 
 SHIFT = "Xue et al. 2024, shifted test sets (their ImageNet experiment); rule ours"
 LEAST_GAP = 0.005

@@ -47,7 +47,7 @@ from experiments.table import print_results
 from experiments.trained import trained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.corruptions import CORRUPTIONS, SEVERITIES
+from ssljax.augment.corruptions import CORRUPTIONS, SEVERITIES
 
 TRAININGS = ("head-none", "strength-0.5")
 FULL_SIDE = 32
@@ -57,9 +57,9 @@ SCOPE = (
     " images, and see no corrupted image. Ten of the published corruptions need no picture file and"
     " no image codec and are computed from their formulas; the published files of CIFAR-10-C, and"
     " ImageNet-9, -R and -A, are not here. With them on disk: load_dataset('cifar10_corrupted/"
-    "fog_5', …), ('imagenet_r', …), ('imagenet_a', …) and ('folder:PATH', …) of ssljax.datasets"
-    " give the images, ssljax.load(RUN).layers(images, ('feature', 'embedding')) the features, and"
-    " ssljax.probe.linear_probe fits on one set and tests on another."
+    "fog_5', …), ('imagenet_r', …), ('imagenet_a', …) and ('folder:PATH', …) of"
+    " ssljax.data.datasets give the images, ssljax.load(RUN).layers(images, ('feature',"
+    " 'embedding')) the features, and ssljax.measure.probe.linear_probe fits on one set and tests on another."
 )
 
 

@@ -4,7 +4,7 @@ Hypothesis: weight decay balances two linear layers only if the loss has a scale
 flow D = W₂ᵀW₂ − W₁W₁ᵀ falls as exp(−2λt) for every loss, but a cosine loss does not hold the
 layers up, so that they fall with it and D/(‖W₁‖‖W₂‖) is conserved; what a cosine head settles at
 in the end is the imbalance of its gradient noise, E D = (η/2λ)(E g₂ᵀg₂ − E g₁g₁ᵀ). Prediction:
-`theory.ledger`.
+`theory.layers.ledger`.
 Measurement: heads on a frozen encoder under plain descent; and heads that train with their
 encoder, along its checkpoints. Nulls: the other loss; for the noise, gradients of another time,
 layers exchanged, no noise.
@@ -45,8 +45,8 @@ from experiments.table import print_results
 from experiments.trained import checkpoints, trained, untrained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.build import build_schedule
 from ssljax.losses import spectral_contrastive
+from ssljax.training.build import build_schedule
 
 JOINT = {"spectral": "decay-0.1", "cosine": "linear-cosine"}
 NOISY = "ledger-cosine"

@@ -12,9 +12,9 @@ from experiments.feature_banks import Bank
 from experiments.head_comparison import Weights
 from experiments.noise_equilibrium import Equilibrium, equilibrium
 from ssljax.losses import nt_xent
-from ssljax.saved_run import Run
-from ssljax.settle import PairLoss, SettlingPath, head_gradients, settle_head
-from theory.ledger import relative_imbalance
+from ssljax.measure.settle import PairLoss, SettlingPath, head_gradients, settle_head
+from ssljax.runs.saved_run import Run
+from theory.layers.ledger import relative_imbalance
 
 TEMPERATURE = 0.5
 

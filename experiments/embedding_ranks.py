@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.view_geometry import on_sphere
-from ssljax.arrays import Float
-from theory.ranks import (
+from ssljax.system.arrays import Float
+from theory.geometry.ranks import (
     participation_ratio,
     rankme,
     singular_value_effective_rank,

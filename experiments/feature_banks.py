@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ssljax.arrays import Float
-from ssljax.saved_run import Run
-from ssljax.sources import Dataset
-from ssljax.view_features import view_features
+from ssljax.data.sources import Dataset
+from ssljax.measure.view_features import view_features
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float
 
 Bank = Float[np.ndarray, "images views width"]
 

@@ -13,11 +13,11 @@ from experiments.representations import (
     probed,
     representations,
 )
-from ssljax.arrays import Float
-from ssljax.datasets import Dataset
-from ssljax.probe import linear_probe
-from ssljax.saved_run import Run
-from ssljax.view_features import view_features
+from ssljax.data.datasets import Dataset
+from ssljax.measure.probe import linear_probe
+from ssljax.measure.view_features import view_features
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float
 
 ENDS = ("feature", "embedding")
 LEAST_FACTOR = 0.1

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from ssljax.arrays import Float
-from theory.descent import descend
-from theory.quadratic import quadratic_value, spectral_loss
-from theory.reweighting import reweighting_scales
+from ssljax.system.arrays import Float
+from theory.dynamics.descent import descend
+from theory.layers.reweighting import reweighting_scales
+from theory.losses.quadratic import quadratic_value, spectral_loss
 
 START = 1e-4
 LEARNING_RATE = 0.02

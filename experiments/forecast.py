@@ -3,10 +3,10 @@
 Hypothesis: the second moments of frozen features fix the whole course of a linear head that starts
 balanced and small: the size n_i(t) of every mode; modes are learned in the order of s_i a_i, the
 eigenvalues of the cross-covariance, and end at a_i; in their own clocks all follow one curve.
-Prediction: `theory.flow` on moments of views that training never sees, from the size of the start
-alone. Measurement: plain descent on other views of the same images; n_i is read along the mode's
-own direction. Nulls: one layer less, shuffled pairs, nothing learned; one common clock; orders by s
-and by a.
+Prediction: `theory.dynamics.flow` on moments of views that training never sees, from the size of
+the start alone. Measurement: plain descent on other views of the same images; n_i is read along
+the mode's own direction. Nulls: one layer less, shuffled pairs, nothing learned; one common clock;
+orders by s and by a.
 
 Criterion, fixed before the runs (deep_linear E4, E5): median relative error of all courses at most
 5 %; collapse with R² at least 0.99; Kendall's tau of half-times with 1/(s a) at least 0.9 and 0.2

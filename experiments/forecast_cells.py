@@ -11,16 +11,16 @@ from experiments.cosine_cells import Noise, plain_descent
 from experiments.feature_banks import Banks
 from experiments.head_comparison import RANGE_TOLERANCE, head_moments
 from ssljax.losses import spectral_contrastive
-from ssljax.models.linear import linear_weights
-from theory.alignment import alignment
-from theory.flow import factor_layer_grams, quadratic_flow
-from theory.linear_chain import balance_residuals, chain_layer_grams
-from theory.mode_table import commutator, mode_scales
-from theory.modes import mode_time_courses
-from theory.nulls import shuffled_pairs_null
-from theory.quadratic import QuadraticLoss, spectral_loss
-from theory.sampling_noise import noise_floor
-from theory.universal_curve import universal_fraction, universal_time
+from ssljax.nets.linear import linear_weights
+from theory.comparison.nulls import shuffled_pairs_null
+from theory.dynamics.flow import factor_layer_grams, quadratic_flow
+from theory.dynamics.mode_table import commutator, mode_scales
+from theory.dynamics.modes import mode_time_courses
+from theory.dynamics.universal_curve import universal_fraction, universal_time
+from theory.layers.chain import balance_residuals, chain_layer_grams
+from theory.linalg.alignment import alignment
+from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.moments.sampling_noise import noise_floor
 
 MODE_FLOOR = 0.1
 Courses = Float[np.ndarray, "times modes"]

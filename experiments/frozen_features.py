@@ -9,8 +9,8 @@ from experiments.feature_banks import Banks, centered, feature_banks
 from experiments.files import make_folder, write_bytes
 from experiments.small_data import first
 from experiments.trained import cache_folder, run_name, trained
-from ssljax.config import Config
-from ssljax.datasets import Dataset
+from ssljax.config.config import Config
+from ssljax.data.datasets import Dataset
 
 # The encoder that linear heads stand on: trained with NT-Xent and a perceptron as head, so that no
 # linear head has shaped it.

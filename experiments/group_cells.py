@@ -12,9 +12,9 @@ import numpy as np
 from experiments.errors import InputError
 from experiments.representations import Representation, features_of, probed
 from experiments.shortcut_data import Splits
-from ssljax.arrays import Float, Int
-from ssljax.network import Network
-from ssljax.robust_probe import GroupAccuracy, group_accuracy, retrained_probe
+from ssljax.measure.robust_probe import GroupAccuracy, group_accuracy, retrained_probe
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float, Int
 
 # 4 class + 2 background + object; in the training images all three are mostly alike.
 OTHER_OBJECT = (1, 6)

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.group_cells import LayerGroups
 from experiments.results import Row
 from experiments.rows import bound_row
-from ssljax.arrays import Float
+from ssljax.system.arrays import Float
 
 UNDER_SHIFT = "Xue et al. 2024, UrbanCars; rule ours"
 LEAST_GAIN = 0.01

@@ -7,7 +7,7 @@ after it, and better than a network trained without a head.
 Prediction: only a direction. Theory has the output layer keep what the biased labels ask for and
 little else; a linear network of one output gives both layers the same relative weights, so what
 is left is due to the nonlinearity and to what training from a finite start leaves
-(`theory.supervised.residual_sizes`). Xue et al. report it on UrbanCars.
+(`theory.losses.supervised.residual_sizes`). Xue et al. report it on UrbanCars.
 
 Measurement: the design of UrbanCars from CIFAR-10 and MNIST, 95 % of each shortcut in training,
 eight equal groups in testing; worst-group and average accuracy of a probe fitted to the biased
@@ -39,7 +39,7 @@ from experiments.table import print_results
 from experiments.trained import trained, work_left
 from experiments.training_images import shortcuts_of
 from experiments.trainings import seeded, trainings
-from ssljax.shortcuts import GROUP_NAMES
+from ssljax.data.shortcuts import GROUP_NAMES
 
 LAYERS = {"groups-none": ("feature",), "groups-entropy": ENDS, "groups-contrastive": ENDS}
 SCOPE = (
@@ -49,8 +49,8 @@ SCOPE = (
     " feature reweighting (l1, groups in balance, penalty chosen on held-out images); both divide"
     " coordinates by their standard deviation. A worst group has 250 test images. With the"
     " UrbanCars images on disk: python -m ssljax train PRESET --data urbancars:PATH, then"
-    " experiments.group_cells.layer_groups on ssljax.train.load_run(RUN) and the splits train, val"
-    " and test of ssljax.datasets.load_dataset('urbancars:PATH', …)."
+    " experiments.group_cells.layer_groups on ssljax.runs.fit.load_run(RUN) and the splits train,"
+    " val and test of ssljax.data.datasets.load_dataset('urbancars:PATH', …)."
 )
 
 

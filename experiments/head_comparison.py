@@ -8,18 +8,18 @@ import numpy as np
 from jaxtyping import Float
 
 from ssljax.losses import spectral_contrastive
-from ssljax.settle import PairLoss, settle_head, settling_path
-from theory.alignment import alignment
-from theory.comparison import mode_values
-from theory.decay import decayed_optimum
-from theory.layers import layer_grams
-from theory.linear_chain import chain_layer_grams
-from theory.moments import Moments, moments_from_views
-from theory.nulls import prediction_nulls
-from theory.quadratic import quadratic_optimum, spectral_loss
-from theory.sampling_noise import noise_floor
-from theory.thresholds import decay_thresholds
-from theory.verdict import JointVerdict, joint_verdict
+from ssljax.measure.settle import PairLoss, settle_head, settling_path
+from theory.comparison.metrics import mode_values
+from theory.comparison.nulls import prediction_nulls
+from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.layers.chain import chain_layer_grams
+from theory.layers.grams import layer_grams
+from theory.linalg.alignment import alignment
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.moments import Moments, moments_from_views
+from theory.moments.sampling_noise import noise_floor
+from theory.optimum.decay import decayed_optimum
+from theory.optimum.thresholds import decay_thresholds
 
 Weights = tuple[Float[np.ndarray, "_ _"], ...]
 Views = Float[np.ndarray, "images views width"]
@@ -83,7 +83,7 @@ def settled_weights(
       weights: W_1 ... W_L to start from, (out, in).
       views: Features of several views of each image, centered.
       seed: Randomness of the batches.
-      weight_decay: Final coefficient X; the path to it is `ssljax.settle.settling_path`'s.
+      weight_decay: Final coefficient X; the path to it is `ssljax.measure.settle.settling_path`'s.
       num_steps: Steps.
       learning_rate: Step size before it falls.
       loss: Of the embeddings of two views.

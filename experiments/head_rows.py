@@ -7,7 +7,7 @@ import numpy as np
 from experiments.head_comparison import HeadOutcome
 from experiments.results import Row
 from experiments.rows import error_row, spread_of
-from theory.verdict import JointVerdict
+from theory.comparison.verdict import JointVerdict
 
 LAW_DISTANCE = 0.10
 NULL_RATIO = 5.0

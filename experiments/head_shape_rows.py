@@ -7,8 +7,8 @@ import numpy as np
 from experiments.head_shapes import HeadShape, ShapeOutcome
 from experiments.results import Row
 from experiments.rows import bound_row, error_row, kendall, monotone_row, spread_of
-from ssljax.arrays import Float
-from theory.depth_share import encoder_defect
+from ssljax.system.arrays import Float
+from theory.layers.depth_share import encoder_defect
 
 ABSTRACT = "Cosentino et al. 2022, abstract (version 2)"
 SHARE = "depth share of balanced linear networks, derived"

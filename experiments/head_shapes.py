@@ -9,10 +9,10 @@ import numpy as np
 from experiments.head_slopes import head_layers, local_ranks, local_slopes
 from experiments.representations import features_of
 from experiments.strength_cells import StrengthCell
-from ssljax.arrays import Float
-from ssljax.config import EncoderConfig, HeadConfig
-from ssljax.saved_run import Run
-from ssljax.sources import Dataset
+from ssljax.config.config import EncoderConfig, HeadConfig
+from ssljax.data.sources import Dataset
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float
 
 DRAWS = 64
 """Initial heads whose rank is averaged."""

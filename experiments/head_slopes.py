@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.arrays import Float
-from theory.ranks import threshold_rank, variance_effective_rank
-from theory.relu_projector import relu_local_map
+from ssljax.system.arrays import Float
+from theory.geometry.ranks import threshold_rank, variance_effective_rank
+from theory.geometry.relu_projector import relu_local_map
 
 # Singular values below this share of the largest are rounding.
 RANK_TOLERANCE = 1e-9

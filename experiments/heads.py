@@ -43,10 +43,10 @@ from experiments.table import print_results
 from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, seeded, trainings
-from ssljax.saved_run import Run
-from ssljax.sources import Dataset
-from ssljax.view_features import view_features
-from theory.invariance import view_invariance_defect
+from ssljax.data.sources import Dataset
+from ssljax.measure.view_features import view_features
+from ssljax.runs.saved_run import Run
+from theory.geometry.invariance import view_invariance_defect
 
 HEADS = ("head-none", "head-linear", "head-narrow", "strength-0.5", "head-wide", "head-deep")
 PARAMETERS = ("crop_height", "jitter_brightness", "jitter_saturation", "jitter_hue")

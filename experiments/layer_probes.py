@@ -7,13 +7,13 @@ import numpy as np
 
 from experiments.representations import features_of
 from experiments.view_geometry import LAYERS, network_views
-from ssljax.arrays import Float
-from ssljax.augment import random_changes
-from ssljax.network import Network
-from ssljax.policies import Policy
-from ssljax.probe import linear_probe, regression_probe
-from ssljax.sources import Dataset
-from ssljax.view_features import view_keys
+from ssljax.augment.augment import random_changes
+from ssljax.config.policies import Policy
+from ssljax.data.sources import Dataset
+from ssljax.measure.probe import linear_probe, regression_probe
+from ssljax.measure.view_features import view_keys
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float
 
 
 def layer_accuracies(
@@ -76,7 +76,7 @@ def parameter_information(
       key: Draws the views.
       policy: Augmentation per unit of strength.
       strength: Factor on it, the same for all networks compared.
-      parameters: Names of what changed, fields of `ssljax.changes.Changes`.
+      parameters: Names of what changed, fields of `ssljax.augment.changes.Changes`.
 
     Returns:
       For each parameter R² on the test images, at feature and embedding.

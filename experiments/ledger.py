@@ -2,9 +2,9 @@
 
 Hypothesis: whatever stands below a linear head, and whatever loss stands above it, every step of
 plain stochastic gradient descent with weight decay λ changes D = W₂ᵀW₂ − W₁W₁ᵀ by the batch's own
-gradients alone, D ← (1 − ηλ)² D + η² (g₂ᵀg₂ − g₁g₁ᵀ). Prediction: `theory.ledger`, started at the
-first D and never told the weights again. Measurement: inside the training step of a ResNet, at
-every step, ‖D − account‖ / ‖D‖; its largest value over the run. Nulls: the account without the
+gradients alone, D ← (1 − ηλ)² D + η² (g₂ᵀg₂ − g₁g₁ᵀ). Prediction: `theory.layers.ledger`, started
+at the first D and never told the weights again. Measurement: inside the training step of a ResNet,
+at every step, ‖D − account‖ / ‖D‖; its largest value over the run. Nulls: the account without the
 gradients, and runs the law does not cover (momentum, AdamW), where the account must fail by 1e-3.
 Criterion, fixed before the runs: at most 1e-5 in float32 over all steps, two losses, every seed.
 """

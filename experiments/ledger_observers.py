@@ -2,9 +2,9 @@
 
 from experiments.noise_equilibrium import window_observer
 from experiments.observers import ledger_observer
-from ssljax.build import build_schedule
-from ssljax.config import Config
-from ssljax.observers import Observer
+from ssljax.config.config import Config
+from ssljax.training.build import build_schedule
+from ssljax.training.observers import Observer
 
 
 def run_observers(config: Config) -> tuple[Observer, ...]:

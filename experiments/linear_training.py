@@ -10,13 +10,13 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from theory.data_models import FeatureModel, resampling_moments, resampling_views
-from theory.descent import descend
-from theory.layers import minimum_norm_layers
-from theory.linear_chain import chain_layer_grams
-from theory.moments import Moments
-from theory.network import end_to_end_map
-from theory.quadratic import QuadraticLoss, quadratic_value, spectral_loss
+from theory.dynamics.descent import descend
+from theory.layers.chain import chain_layer_grams
+from theory.layers.grams import minimum_norm_layers
+from theory.layers.network import end_to_end_map
+from theory.losses.quadratic import QuadraticLoss, quadratic_value, spectral_loss
+from theory.moments.data_models import FeatureModel, resampling_moments, resampling_views
+from theory.moments.moments import Moments
 
 Weights = tuple[Float[Array, "_ _"], ...]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.errors import InputError
-from ssljax.arrays import Float, Int
+from ssljax.system.arrays import Float, Int
 
 Covariance = Float[np.ndarray, "dim dim"]
 

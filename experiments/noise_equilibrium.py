@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.observers import noise_observer
-from ssljax.config import Config
-from ssljax.observers import Observer
-from ssljax.saved_run import Run
-from theory.ledger import balance_memory, stationary_imbalance
+from ssljax.config.config import Config
+from ssljax.runs.saved_run import Run
+from ssljax.training.observers import Observer
+from theory.layers.ledger import balance_memory, stationary_imbalance
 
 Square = Float[np.ndarray, "hidden hidden"]
 WINDOWS = 10

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from experiments.errors import InputError
-from ssljax.build import build_schedule
-from ssljax.config import Config
-from ssljax.observers import Observer
-from theory.invariance import trace_invariance_defect
-from theory.ledger import imbalance, imbalance_change
-from theory.ranks import exponential_entropy, spectrum_shares
+from ssljax.config.config import Config
+from ssljax.training.build import build_schedule
+from ssljax.training.observers import Observer
+from theory.geometry.invariance import trace_invariance_defect
+from theory.geometry.ranks import exponential_entropy, spectrum_shares
+from theory.layers.ledger import imbalance, imbalance_change
 
 Outputs = Mapping[str, jax.Array]
 Scalars = dict[str, jax.Array]
@@ -118,10 +118,10 @@ def ledger_observer(
 
     For every pair l, l + 1 of layers, with D the imbalance and scale ‖W_{l+1}ᵀW_{l+1}‖ +
     ‖W_lW_lᵀ‖: ``balance/l`` is ‖D‖ / scale; ``ledger_error/l`` is ‖D − account‖ / scale, where the
-    account starts at the first step's D and follows `theory.ledger.imbalance_change` from the
-    gradients alone, as a compensated sum; ``decay_error/l`` is the same for an account that leaves
-    the gradients out. Under plain SGD with L2 the error stays at rounding, about 1e-6; momentum
-    and adaptive steps make it grow.
+    account starts at the first step's D and follows `theory.layers.ledger.imbalance_change` from
+    the gradients alone, as a compensated sum; ``decay_error/l`` is the same for an account that
+    leaves the gradients out. Under plain SGD with L2 the error stays at rounding, about 1e-6;
+    momentum and adaptive steps make it grow.
 
     Args:
       widths: Output width of each layer of the head.

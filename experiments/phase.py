@@ -26,9 +26,9 @@ from experiments.simulated_tasks import (
     task_model,
 )
 from experiments.table import print_results
-from theory.data_models import resampling_moments
-from theory.phase_map import PhaseMap, phase_map
-from theory.quadratic import quadratic_optimum, spectral_loss
+from theory.downstream.phase_map import PhaseMap, phase_map
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.data_models import resampling_moments
 
 SEEDS = (0, 1, 2)
 # Takes features below about a third of the typical strength and leaves the strongest ones.

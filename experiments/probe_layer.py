@@ -49,9 +49,9 @@ from experiments.table import print_results
 from experiments.trained import is_trained, trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.arrays import Float
-from ssljax.policies import SIMCLR_POLICY, Policy
-from ssljax.saved_run import Run
+from ssljax.config.policies import SIMCLR_POLICY, Policy
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float
 
 BOTH = "crops, flips and color"
 POLICIES: dict[str, Policy] = {

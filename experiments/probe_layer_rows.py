@@ -9,7 +9,7 @@ from experiments.probe_curves import FRACTIONS
 from experiments.probe_tasks import COLOR_TASKS
 from experiments.results import Row
 from experiments.rows import error_row
-from ssljax.arrays import Bool, Float
+from ssljax.system.arrays import Bool, Float
 
 RISK = "risk of a ridge probe from second moments (omniscient estimate), layers derived"
 POWER = 4.0

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ssljax.arrays import Float
-from ssljax.color import LUMA
-from ssljax.sources import Dataset
+from ssljax.augment.color import LUMA
+from ssljax.data.sources import Dataset
+from ssljax.system.arrays import Float
 
 ANIMALS = (2, 3, 4, 5, 6, 7)
 """Classes of CIFAR-10 that are animals; the others are vehicles."""

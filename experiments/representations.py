@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ssljax.arrays import Float, Int
-from ssljax.datasets import Dataset
-from ssljax.features import layer_features
-from ssljax.network import Network
-from ssljax.probe import ProbeResult, linear_probe
+from ssljax.data.datasets import Dataset
+from ssljax.measure.features import layer_features
+from ssljax.measure.probe import ProbeResult, linear_probe
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float, Int
 
 PROBE_L2 = 1e-3
 MAX_ITERATIONS = 300

@@ -3,8 +3,8 @@
 Hypothesis: a network trained under the fixed head diag(κ^-(i−1)), thrown away afterwards, has as
 good a feature as one trained under a perceptron, and its coordinates are ordered by use.
 
-Prediction (`theory.reweighting`): of all first layers with the same end-to-end optimum the one of
-least norm gives coordinate i the i-th strongest feature, with weight s_i after the head and
+Prediction (`theory.layers.reweighting`): of all first layers with the same end-to-end optimum the
+one of least norm gives coordinate i the i-th strongest feature, with weight s_i after the head and
 s_i κ^(i−1) before it: the network makes up for its head. Exactly so under gradient descent of a
 linear network from a small start; for the residual network only the growth by κ is tested.
 
@@ -52,7 +52,7 @@ from experiments.table import print_results
 from experiments.trained import trained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import KAPPAS, seeded, trainings
-from theory.reweighting import last_coordinate
+from theory.layers.reweighting import last_coordinate
 
 TRAINED = "strength-0.5"
 NETWORKS = {1.0: "head-none", **{kappa: f"head-kappa-{kappa:g}" for kappa in KAPPAS}}

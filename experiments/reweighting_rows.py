@@ -15,8 +15,8 @@ from experiments.fixed_head_cells import (
 )
 from experiments.results import Row
 from experiments.rows import bound_row, error_row, kendall, monotone_row
-from ssljax.arrays import Float
-from theory.reweighting import last_coordinate, reweighted_weights
+from ssljax.system.arrays import Float
+from theory.layers.reweighting import last_coordinate, reweighted_weights
 
 XUE = "Xue et al. 2024, fixed reweighting head; rule ours"
 WEIGHTS = "weights of least norm under the fixed head, derived"

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.tangent_planes import leading_rows, network_tangents, overlap
-from ssljax.arrays import Float
-from ssljax.network import Network
-from ssljax.orbit import GENERATORS, generator_scales, group_element, orbit_covariance
-from ssljax.policies import Policy
-from ssljax.sources import Dataset
-from ssljax.view_features import view_features
-from theory.invariance import orbit_covariances
-from theory.subspaces import tangent_cosine_squared
+from ssljax.augment.orbit import GENERATORS, generator_scales, group_element, orbit_covariance
+from ssljax.config.policies import Policy
+from ssljax.data.sources import Dataset
+from ssljax.measure.view_features import view_features
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float
+from theory.geometry.invariance import orbit_covariances
+from theory.geometry.subspaces import tangent_cosine_squared
 
 SAMPLE_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 SAMPLE_COUNTS = (16, 64, 256)

@@ -3,12 +3,12 @@
 Hypothesis: a linear head of depth L that has forgotten its start splits its work evenly, Gram_l =
 (WᵀW)^{l/L} (claim 15), and moments of its features and the decay λ alone give the eigenvalues n_i
 of its embedding's covariance, among which none lies between 0 and (L − 1)/(2L − 1) of the
-undecayed size (claim 16). Prediction: `theory.decay`, continued along the path of λ that the head
-went through, from views the head never saw. Measurement: the features of an encoder trained with
-NT-Xent, frozen, centered and scaled; a fresh unbalanced head settles on them with λ from zero past
-its final value and back. Nulls: rotated, gauged, isotropic, input, untrained, wrong depth (15);
-theory without decay and the features' own variances (16); heads settled by AdamW or under a cosine
-loss, and linear heads as joint training with their encoder leaves them, must fail.
+undecayed size (claim 16). Prediction: `theory.optimum.decay`, continued along the path of λ that
+the head went through, from views the head never saw. Measurement: the features of an encoder
+trained with NT-Xent, frozen, centered and scaled; a fresh unbalanced head settles on them with λ
+from zero past its final value and back. Nulls: rotated, gauged, isotropic, input, untrained, wrong
+depth (15); theory without decay and the features' own variances (16); heads settled by AdamW or
+under a cosine loss, and linear heads as joint training with their encoder leaves them, must fail.
 
 Criterion, fixed before the runs (deep_linear E2, E3): balance at most 0.05; RMS log distance at
 most 0.10 and a fifth of the best null; exponents within 0.05 of l/L, their interval off l/(L ± 1);
@@ -58,8 +58,8 @@ from experiments.table import print_results
 from experiments.trained import trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.config import Config
-from ssljax.datasets import Dataset
+from ssljax.config.config import Config
+from ssljax.data.datasets import Dataset
 
 JOINT = "decay-0.05"
 LAW_DECAY = 0.1

@@ -24,11 +24,11 @@ from experiments.head_comparison import (
     settled_weights,
 )
 from experiments.trained import cache_folder
-from ssljax.models.linear import linear_weights
-from theory.alignment import psd_power
-from theory.comparison import active_subspace, log_gains
-from theory.linear_chain import chain_layer_grams
-from theory.moments import Moments
+from ssljax.nets.linear import linear_weights
+from theory.comparison.metrics import active_subspace, log_gains
+from theory.layers.chain import chain_layer_grams
+from theory.linalg.alignment import psd_power
+from theory.moments.moments import Moments
 
 Report = Callable[[str], None]
 

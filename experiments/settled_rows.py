@@ -18,7 +18,7 @@ from experiments.head_rows import (
 from experiments.results import Row
 from experiments.rows import bound_row, error_row
 from experiments.settled_cells import SettledCell
-from theory.replication import replicated_verdict
+from theory.comparison.replication import replicated_verdict
 
 Cells = Sequence[Mapping[tuple[int, float], SettledCell]]
 """One mapping per seed."""

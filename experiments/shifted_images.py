@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.arrays import UInt8
-from ssljax.corruptions import corrupted
-from ssljax.datasets import Dataset
+from ssljax.augment.corruptions import corrupted
+from ssljax.data.datasets import Dataset
+from ssljax.system.arrays import UInt8
 
 BATCH = 500
 
@@ -20,7 +20,7 @@ def corrupted_images(
 
     Args:
       dataset: Images of 256 levels from 0.
-      kind: One of `ssljax.corruptions.CORRUPTIONS`.
+      kind: One of `ssljax.augment.corruptions.CORRUPTIONS`.
       severity: 1 to 5.
       seed: Of the corruption; images, kinds and severities differ by themselves.
 

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from experiments.small_data import Pair
-from ssljax.datasets import Dataset
-from ssljax.shortcuts import Design, make_two_shortcuts, objects_divided
+from ssljax.data.datasets import Dataset
+from ssljax.data.shortcuts import Design, make_two_shortcuts, objects_divided
 
 ALIGNED = 0.95
 """Share of a class's training images with its own background, and with its own digit: UrbanCars."""

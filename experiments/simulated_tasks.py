@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from theory.data_models import FeatureModel, resampling_moments
-from theory.downstream import Scenarios, head_disadvantages, scenario_edges, weight_threshold
-from theory.layers import fractional_gram
-from theory.quadratic import quadratic_optimum, spectral_loss
+from theory.downstream.layer_choice import (
+    Scenarios,
+    head_disadvantages,
+    scenario_edges,
+    weight_threshold,
+)
+from theory.linalg.alignment import fractional_gram
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.data_models import FeatureModel, resampling_moments
 
 VIEW_NOISE = 0.5
 # The five other features, kept by augmentation: none sits at the noise level, where weights peak,

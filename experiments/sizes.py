@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ssljax.config import EncoderConfig
+from ssljax.config.config import EncoderConfig
 
 SIDE = 16
 

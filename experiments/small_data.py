@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.errors import InputError
-from ssljax.arrays import UInt8
-from ssljax.datasets import Dataset, open_dataset
-from ssljax.sources import in_memory
+from ssljax.data.datasets import Dataset, open_dataset
+from ssljax.data.sources import in_memory
+from ssljax.system.arrays import UInt8
 
 
 class Pair(NamedTuple):
@@ -26,7 +26,7 @@ def load_small(name: str, side: int, num_train: int, num_test: int) -> Pair:
     """The first images of a data set's two splits, averaged down to a side.
 
     Args:
-      name: As for `ssljax.datasets.load_dataset`.
+      name: As for `ssljax.data.datasets.load_dataset`.
       side: Height and width; a divisor of the stored one.
       num_train: Training images, at most; the published order is a random one.
       num_test: Test images, at most.

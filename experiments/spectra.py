@@ -13,12 +13,12 @@ from experiments.errors import InputError
 from experiments.figures.evolution import LayerCourse, Neighbors, evolution_figure
 from experiments.figures.measured import measured_spectra_figure
 from experiments.files import make_folder, write_bytes
-from theory.alignment import alignment
-from theory.comparison import mode_values
-from theory.files import read_moments
-from theory.invariance import invariance_defect
-from theory.moments import Moments, default_range_tolerance
-from theory.ranks import variance_effective_rank
+from theory.comparison.metrics import mode_values
+from theory.geometry.invariance import invariance_defect
+from theory.geometry.ranks import variance_effective_rank
+from theory.linalg.alignment import alignment
+from theory.moments.files import read_moments
+from theory.moments.moments import Moments, default_range_tolerance
 
 _NOT_LAYERS = ("head_weights", "head_grams")
 

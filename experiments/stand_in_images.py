@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.sizes import SIDE
 from experiments.small_data import Pair, first, padded
-from ssljax.composite_data import inked
-from ssljax.datasets import Dataset, load_dataset
+from ssljax.data.composites import inked
+from ssljax.data.datasets import Dataset, load_dataset
 
 
 def digits_as(data: str, num_train: int, num_test: int) -> Pair:

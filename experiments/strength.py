@@ -44,10 +44,10 @@ from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
 from experiments.view_geometry import LAYERS
-from ssljax.arrays import Float
-from ssljax.saved_run import Run
-from ssljax.sources import Dataset
-from ssljax.state import TrainState
+from ssljax.data.sources import Dataset
+from ssljax.runs.saved_run import Run
+from ssljax.system.arrays import Float
+from ssljax.training.state import TrainState
 
 PARAMETERS = ("crop_height", "jitter_brightness", "jitter_saturation", "jitter_hue")
 TRANSFERS = ("cifar100", "mnist")

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from experiments.layer_probes import layer_accuracies, parameter_information
 from experiments.small_data import first
 from experiments.view_geometry import ViewGeometry, network_views, view_geometry
-from ssljax.config import Config
-from ssljax.network import Network
-from ssljax.sources import Dataset
+from ssljax.config.config import Config
+from ssljax.data.sources import Dataset
+from ssljax.nets.network import Network
 
 PROBE_STRENGTH = 0.3
 INFORMATION_STRENGTH = 0.5

@@ -10,7 +10,7 @@ from experiments.results import Row
 from experiments.rows import bound_row, kendall, monotone_row
 from experiments.strength_cells import SweepOutcome
 from experiments.strength_rows import ABSTRACT
-from ssljax.arrays import Float
+from ssljax.system.arrays import Float
 
 
 class RankOutcome(NamedTuple):

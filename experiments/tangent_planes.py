@@ -14,14 +14,14 @@ import numpy as np
 
 from experiments.head_slopes import head_layers, local_slopes
 from experiments.representations import features_of
-from ssljax.arrays import Float
-from ssljax.network import Network
-from ssljax.orbit import generator_scales, orbit_tangents
-from ssljax.policies import Policy
-from ssljax.sources import Dataset
-from ssljax.view_features import view_features
-from theory.invariance import augmentation_fractions, orbit_covariances
-from theory.subspaces import captured_energy, row_subspace, subspace_overlap
+from ssljax.augment.orbit import generator_scales, orbit_tangents
+from ssljax.config.policies import Policy
+from ssljax.data.sources import Dataset
+from ssljax.measure.view_features import view_features
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float
+from theory.geometry.invariance import augmentation_fractions, orbit_covariances
+from theory.geometry.subspaces import captured_energy, row_subspace, subspace_overlap
 
 Bases = Float[np.ndarray, "_ dim _"]
 Displacements = Float[np.ndarray, "_ _ dim"]

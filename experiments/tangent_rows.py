@@ -9,7 +9,7 @@ from experiments.results import Row
 from experiments.rows import bound_row, error_row, kendall, monotone_row
 from experiments.sampled_tangents import SAMPLE_COUNTS, SAMPLE_STRENGTHS, SampledTangents
 from experiments.tangent_planes import PlaneCell
-from ssljax.arrays import Float
+from ssljax.system.arrays import Float
 
 ABSTRACT = "Cosentino et al. 2022, abstract"
 DELTA = "first-order change of a feature along an orbit, derived"

@@ -36,9 +36,9 @@ from experiments.tangent_rows import PlaneOutcome, gathered_cells, plane_rows
 from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, STRENGTHS, seeded, trainings
-from ssljax.saved_run import Run
-from ssljax.sources import Dataset
-from ssljax.state import TrainState
+from ssljax.data.sources import Dataset
+from ssljax.runs.saved_run import Run
+from ssljax.training.state import TrainState
 
 SCOPE = (
     "Scope. Small images, a small residual network and few epochs. Planes are compared at the"

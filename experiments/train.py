@@ -4,9 +4,9 @@ import argparse
 
 from experiments.errors import InputError
 from experiments.observers import OBSERVABLES, observers_of
-from ssljax.commands import main as ssljax_main
-from ssljax.config import Config
-from ssljax.observers import Observer
+from ssljax.cli.commands import main as ssljax_main
+from ssljax.config.config import Config
+from ssljax.training.observers import Observer
 
 _EXAMPLE = """example:
   python -m experiments train digits_linear --observe ranks,ledger --workdir runs/observed

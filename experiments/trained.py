@@ -20,17 +20,17 @@ import jax.numpy as jnp
 import optax
 
 from experiments.small_data import fingerprint
-from ssljax.checkpoint import saved_steps
-from ssljax.config import Config, EvaluationConfig
-from ssljax.datasets import Dataset
-from ssljax.lease import is_claimed
-from ssljax.metrics import read_metrics
-from ssljax.network import Network
-from ssljax.observers import Observer
-from ssljax.saved_run import Run, load_run, run_network
-from ssljax.state import TrainState, make_state
-from ssljax.train import FolderTaken, fit
-from ssljax.training import Training, is_normalized, make_training
+from ssljax.config.config import Config, EvaluationConfig
+from ssljax.data.datasets import Dataset
+from ssljax.nets.network import Network
+from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.fit import FolderTaken, fit
+from ssljax.runs.lease import is_claimed
+from ssljax.runs.metrics import read_metrics
+from ssljax.runs.saved_run import Run, load_run, run_network
+from ssljax.training.observers import Observer
+from ssljax.training.state import TrainState, make_state
+from ssljax.training.training import Training, is_normalized, make_training
 
 # Raised by hand when a change of the trainer changes what a configuration means.
 GENERATION = 1
@@ -119,7 +119,7 @@ def run_name(config: Config, dataset: Dataset, observers: Sequence[Observer] = (
     """The folder's name: what is trained in words, then a digest of everything that decides it.
 
     Example:
-      >>> from ssljax.datasets import load_dataset
+      >>> from ssljax.data.datasets import load_dataset
       >>> run_name(Config(seed=3), load_dataset("digits", "test"))[:21]
       'digits-nt_xent-seed3-'
     """

@@ -8,14 +8,14 @@ import dataclasses
 from typing import NamedTuple
 
 from experiments.sizes import Size
-from ssljax.config import (
+from ssljax.config.config import (
     Config,
     EvaluationConfig,
     HeadConfig,
     LossConfig,
     OptimizerConfig,
 )
-from ssljax.policies import SIMCLR_POLICY
+from ssljax.config.policies import SIMCLR_POLICY
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.25)
 STRENGTH = 0.5

@@ -11,14 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.arrays import Float
-from ssljax.network import Network
-from ssljax.policies import Policy
-from ssljax.sources import Dataset
-from ssljax.view_features import view_features
-from theory.invariance import augmentation_fractions, orbit_covariances, view_invariance_defect
-from theory.ranks import threshold_rank, variance_effective_rank
-from theory.water_filling import cosine_projector
+from ssljax.config.policies import Policy
+from ssljax.data.sources import Dataset
+from ssljax.measure.view_features import view_features
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float
+from theory.geometry.invariance import (
+    augmentation_fractions,
+    orbit_covariances,
+    view_invariance_defect,
+)
+from theory.geometry.ranks import threshold_rank, variance_effective_rank
+from theory.geometry.water_filling import cosine_projector
 
 LAYERS = ("feature", "embedding")
 RANK_THRESHOLD = 1e-2

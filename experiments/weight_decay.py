@@ -2,11 +2,11 @@
 
 Hypothesis: decay takes from a linear network, in all layers at once, the features that only the
 layer before the head served well, so that its advantage goes. Prediction: the optimum continued
-from no decay (`theory.decay`, `theory.thresholds`) and the indicator of labels needed. Measurement:
-real descent under decay against that optimum; few-label classifiers on both layers of exact
-models; and probes on CIFAR-10 networks with a linear head whose weight decay differs. Nulls: the
-optimum without decay, no trend. A trend holds from Kendall's tau 0.7; at the largest decay at most
-half of the advantage may be left. All rules were set before the laptop run.
+from no decay (`theory.optimum.decay`, `theory.optimum.thresholds`) and the indicator of labels
+needed. Measurement: real descent under decay against that optimum; few-label classifiers on both
+layers of exact models; and probes on CIFAR-10 networks with a linear head whose weight decay
+differs. Nulls: the optimum without decay, no trend. A trend holds from Kendall's tau 0.7; at the
+largest decay at most half of the advantage may be left. All rules were set before the laptop run.
 """
 
 import time

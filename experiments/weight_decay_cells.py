@@ -16,18 +16,18 @@ from experiments.linear_training import (
 )
 from experiments.representations import Representation, one_scale, probed, representations
 from experiments.simulated_tasks import OTHER_STRENGTHS, few_label_accuracies, layer_maps
-from ssljax.network import Network
-from ssljax.probe import ridge_probe
-from ssljax.sources import Dataset
-from theory.data_models import dropping_moments, resampling_moments
-from theory.decay import decayed_optimum
-from theory.downstream import sample_indicators
-from theory.layers import layer_grams, minimum_norm_layers
-from theory.linear_chain import chain_layer_grams
-from theory.moments import Moments
-from theory.phase_map import phase_map
-from theory.quadratic import quadratic_optimum, spectral_loss
-from theory.thresholds import decay_thresholds, decayed_mode
+from ssljax.data.sources import Dataset
+from ssljax.measure.probe import ridge_probe
+from ssljax.nets.network import Network
+from theory.downstream.layer_choice import sample_indicators
+from theory.downstream.phase_map import phase_map
+from theory.layers.chain import chain_layer_grams
+from theory.layers.grams import layer_grams, minimum_norm_layers
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.data_models import dropping_moments, resampling_moments
+from theory.moments.moments import Moments
+from theory.optimum.decay import decayed_optimum
+from theory.optimum.thresholds import decay_thresholds, decayed_mode
 
 AUGMENTATIONS = {"resampling": resampling_moments, "dropping": dropping_moments}
 LAYERS = ("feature", "head1", "embedding")

@@ -2,11 +2,11 @@
 
 Hypothesis: gradient descent leaves a deep linear network with layers that are powers of the whole
 map, so that features are weighted more unequally layer by layer. Prediction: layer l of L has the
-Gram G^(l/L) of the closed-form optimum G (`theory.quadratic`, `theory.layers`). Measurement: real
-descent on exact moments of three data models and on moments of real images; flow, momentum,
-minibatches and Adam beside it; and few-label classifiers on the layers before and after a head.
-Nulls: a start out of balance, one layer more, spectra that do not change, Adam. Every tolerance
-is a constant of `experiments.weighting_rows`, set before the laptop run.
+Gram G^(l/L) of the closed-form optimum G (`theory.losses.quadratic`, `theory.layers.grams`).
+Measurement: real descent on exact moments of three data models and on moments of real images;
+flow, momentum, minibatches and Adam beside it; and few-label classifiers on the layers before and
+after a head. Nulls: a start out of balance, one layer more, spectra that do not change, Adam.
+Every tolerance is a constant of `experiments.weighting_rows`, set before the laptop run.
 """
 
 import time
@@ -38,7 +38,7 @@ from experiments.weighting_cells import (
 )
 from experiments.weighting_report import WeightingOutcome, weighting_sections, weighting_summary
 from experiments.weighting_rows import algorithm_rows, power_rows, real_rows, scenario_rows
-from ssljax.policies import SIMCLR_POLICY
+from ssljax.config.policies import SIMCLR_POLICY
 
 RATE = 0.02
 NOISY_TIME = 2000.0

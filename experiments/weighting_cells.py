@@ -19,18 +19,18 @@ from experiments.linear_training import (
     random_start,
     unbalanced,
 )
-from ssljax.moments import layer_moments, mean_image, pixel_layer
-from ssljax.policies import Policy
-from ssljax.sources import Dataset
-from theory.comparison import layer_exponents
-from theory.data_models import resampling_moments
-from theory.descent import critical_learning_rate
-from theory.flow import network_flow
-from theory.layers import layer_grams, layer_spectra, weight_spectra
-from theory.linear_chain import balance_residuals, chain_layer_grams
-from theory.moments import Moments
-from theory.quadratic import quadratic_optimum, spectral_loss
-from theory.ranks import variance_effective_rank
+from ssljax.config.policies import Policy
+from ssljax.data.sources import Dataset
+from ssljax.measure.moments import layer_moments, mean_image, pixel_layer
+from theory.comparison.metrics import layer_exponents
+from theory.dynamics.descent import critical_learning_rate
+from theory.dynamics.flow import network_flow
+from theory.geometry.ranks import variance_effective_rank
+from theory.layers.chain import balance_residuals, chain_layer_grams
+from theory.layers.grams import layer_grams, layer_spectra, weight_spectra
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.data_models import resampling_moments
+from theory.moments.moments import Moments
 
 START = 0.8
 REAL_DEPTH = 4

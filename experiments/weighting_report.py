@@ -9,7 +9,7 @@ from experiments.figures.weighting import scenarios_figure, spectra_figure, weig
 from experiments.report import Figure, Section
 from experiments.simulated_tasks import LABELS, OTHER_STRENGTHS, VIEW_NOISE, Sweep
 from experiments.weighting_cells import ALGORITHMS, AlgorithmCell, Noise, PowerCell, RealCell
-from theory.downstream import Scenarios
+from theory.downstream.layer_choice import Scenarios
 
 
 class WeightingOutcome(NamedTuple):

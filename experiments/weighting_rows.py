@@ -8,7 +8,7 @@ from experiments.results import Row
 from experiments.rows import bound_row, error_row, kendall, monotone_row, spread_of
 from experiments.simulated_tasks import Sweep
 from experiments.weighting_cells import ALGORITHMS, AlgorithmCell, Noise, PowerCell, RealCell
-from theory.downstream import Scenarios
+from theory.downstream.layer_choice import Scenarios
 
 THEOREM = "Xue et al. 2024, their section 3 (statement re-derived)"
 DERIVED = "derived"

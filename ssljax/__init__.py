@@ -1,13 +1,14 @@
 """Train encoders with projection heads on devices, and measure what every layer keeps.
 
-From Python: `ssljax.load` gives a trained run's encoder, `ssljax.train.fit` trains in a run folder,
-`ssljax.training.make_training` trains in memory. From a shell: ``python -m ssljax --help``.
+From Python: `ssljax.load` gives a trained run's encoder, `ssljax.runs.fit.fit` trains in a run
+folder, `ssljax.training.training.make_training` trains in memory. From a shell: ``python -m ssljax
+--help``.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssljax.loading import load as load
+    from ssljax.runs.loading import load as load
 
 __all__ = ["load"]
 
@@ -15,7 +16,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     """`load` brings JAX with it; ``import ssljax`` alone is instant."""
     if name == "load":
-        from ssljax.loading import load  # noqa: PLC0415
+        from ssljax.runs.loading import load  # noqa: PLC0415
 
         return load
     raise AttributeError(f"module 'ssljax' has no attribute {name!r}")

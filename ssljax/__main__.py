@@ -3,9 +3,9 @@
 import os
 import sys
 
-from ssljax.commands import main
-from ssljax.errors import EXIT_DISK
-from ssljax.host_memory import keep_freed_memory
+from ssljax.cli.commands import main
+from ssljax.system.errors import EXIT_DISK
+from ssljax.system.host_memory import keep_freed_memory
 
 if __name__ == "__main__":
     keep_freed_memory()

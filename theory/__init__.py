@@ -17,17 +17,17 @@ From raw views to predicted layer spectra:
 Everything computes in float64 inside `with jax.enable_x64(True):`; the modules hold the rest.
 """
 
-from theory.decay import decayed_optimum
-from theory.errors import InputError
-from theory.files import read_moments, write_arrays
-from theory.flow import balanced_flow, quadratic_flow
-from theory.layer_laws import geometric_mean
-from theory.layers import feature_weight, layer_grams, layer_spectra, weight_spectra
-from theory.moments import Moments, merge_moments, moments_from_views
-from theory.moments_check import check_moments
-from theory.predictions import solution
-from theory.quadratic import Optimum, QuadraticLoss, quadratic_optimum, spectral_loss
-from theory.sampling_noise import crossfit_alignment, noise_floor
+from theory.commands.predictions import solution
+from theory.dynamics.flow import balanced_flow, quadratic_flow
+from theory.layers.grams import feature_weight, layer_grams, layer_spectra, weight_spectra
+from theory.layers.laws import geometric_mean
+from theory.linalg.errors import InputError
+from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_optimum, spectral_loss
+from theory.moments.check import check_moments
+from theory.moments.files import read_moments, write_arrays
+from theory.moments.moments import Moments, merge_moments, moments_from_views
+from theory.moments.sampling_noise import crossfit_alignment, noise_floor
+from theory.optimum.decay import decayed_optimum
 
 __all__ = [
     "InputError",

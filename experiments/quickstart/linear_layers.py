@@ -9,19 +9,19 @@ from jaxtyping import Float
 
 from experiments.progress import Advance
 from experiments.quickstart.scales import LEADING_MODES, MODE_FLOOR, Scale, linear_config
-from ssljax.config import Config
-from ssljax.datasets import Dataset, load_dataset
-from ssljax.moments import layer_moments
-from ssljax.training import Training, make_training
-from theory.alignment import alignment
-from theory.comparison import mode_values
-from theory.flow import factor_layer_grams, quadratic_flow
-from theory.linear_chain import chain_layer_grams
-from theory.moments import Moments
-from theory.nulls import prediction_nulls, shuffled_pairs_null
-from theory.quadratic import QuadraticLoss, spectral_loss
-from theory.sampling_noise import crossfit_alignment, noise_floor
-from theory.verdict import JointVerdict, joint_verdict
+from ssljax.config.config import Config
+from ssljax.data.datasets import Dataset, load_dataset
+from ssljax.measure.moments import layer_moments
+from ssljax.training.training import Training, make_training
+from theory.comparison.metrics import mode_values
+from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
+from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.dynamics.flow import factor_layer_grams, quadratic_flow
+from theory.layers.chain import chain_layer_grams
+from theory.linalg.alignment import alignment
+from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.moments.moments import Moments
+from theory.moments.sampling_noise import crossfit_alignment, noise_floor
 
 LAYERS = ("input", "head1", "head2", "embedding")
 DEPTH = 3

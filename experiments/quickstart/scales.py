@@ -3,8 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
-from ssljax.config import Config, EvaluationConfig, MomentsConfig
-from ssljax.presets import preset
+from ssljax.config.config import Config, EvaluationConfig, MomentsConfig
+from ssljax.config.presets import preset
 
 
 @dataclass(frozen=True)

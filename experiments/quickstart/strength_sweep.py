@@ -3,8 +3,8 @@
 from experiments.progress import Advance
 from experiments.quickstart.scales import Scale, sweep_config
 from experiments.strength_cells import SweepOutcome, gathered_sweep, strength_cell
-from ssljax.datasets import load_dataset
-from ssljax.training import make_training
+from ssljax.data.datasets import load_dataset
+from ssljax.training.training import make_training
 
 PARAMETERS = ("rotation", "shift_x", "brightness")
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed.task import Task, finished
-from ssljax.augment import two_views
-from ssljax.cpu import compiler_options
-from ssljax.policies import SIMCLR_POLICY
+from ssljax.augment.augment import two_views
+from ssljax.config.policies import SIMCLR_POLICY
+from ssljax.system.cpu import compiler_options
 
 IMAGES = 256
 

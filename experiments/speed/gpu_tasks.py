@@ -4,10 +4,10 @@ import jax
 import numpy as np
 
 from experiments.speed.task import Task
-from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.datasets import Dataset
-from ssljax.policies import SIMCLR_POLICY
-from ssljax.training import make_training
+from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from ssljax.config.policies import SIMCLR_POLICY
+from ssljax.data.datasets import Dataset
+from ssljax.training.training import make_training
 
 IMAGES, BATCH = 50_000, 512
 

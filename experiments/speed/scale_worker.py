@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.datasets import Dataset
-from ssljax.distributed import Cluster, is_first, join, leave
-from ssljax.policies import SIMCLR_POLICY
-from ssljax.training import make_training
+from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from ssljax.config.policies import SIMCLR_POLICY
+from ssljax.data.datasets import Dataset
+from ssljax.system.distributed import Cluster, is_first, join, leave
+from ssljax.training.training import make_training
 
 
 def timed_steps(steps: int) -> float:

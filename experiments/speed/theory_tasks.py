@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed.task import Task
-from theory.flow import FACTOR_SOLVER, quadratic_flow
-from theory.low_rank import low_rank_layer_spectra, low_rank_optimum
-from theory.modes import half_times, mode_time_courses
-from theory.quadratic import QuadraticLoss
+from theory.dynamics.flow import FACTOR_SOLVER, quadratic_flow
+from theory.dynamics.modes import half_times, mode_time_courses
+from theory.losses.quadratic import QuadraticLoss
+from theory.optimum.low_rank import low_rank_layer_spectra, low_rank_optimum
 
 MODES, TIMES = 10_000, 200
 

@@ -10,16 +10,16 @@ import numpy as np
 import optax
 
 from experiments.speed.task import Task
-from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.cpu import compiler_options
-from ssljax.datasets import Dataset
-from ssljax.host_memory import keep_freed_memory
+from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from ssljax.config.policies import NOISE_POLICY
+from ssljax.data.datasets import Dataset
 from ssljax.losses import nt_xent
-from ssljax.models.head import MLPHead
-from ssljax.models.resnet import ResNet
-from ssljax.network import make_network
-from ssljax.policies import NOISE_POLICY
-from ssljax.training import Training, make_training
+from ssljax.nets.head import MLPHead
+from ssljax.nets.network import make_network
+from ssljax.nets.resnet import ResNet
+from ssljax.system.cpu import compiler_options
+from ssljax.system.host_memory import keep_freed_memory
+from ssljax.training.training import Training, make_training
 
 
 def _step(

@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from ssljax.arrays import Array, Float, Int
-from ssljax.errors import UsageError
 from ssljax.losses.embeddings import (
     at_least_float32,
     check_temperature,
@@ -22,6 +20,8 @@ from ssljax.losses.embeddings import (
     unit_rows,
 )
 from ssljax.losses.supervised import check_labels, class_agreement
+from ssljax.system.arrays import Array, Float, Int
+from ssljax.system.errors import UsageError
 
 
 def nt_xent_blockwise(

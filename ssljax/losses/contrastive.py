@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from ssljax.arrays import Array, Float
 from ssljax.losses.embeddings import (
     at_least_float32,
     check_temperature,
@@ -12,6 +11,7 @@ from ssljax.losses.embeddings import (
     interleaved,
     unit_rows,
 )
+from ssljax.system.arrays import Array, Float
 
 
 def nt_xent(

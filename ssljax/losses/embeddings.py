@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from ssljax.arrays import Array, Float
-from ssljax.errors import UsageError
+from ssljax.system.arrays import Array, Float
+from ssljax.system.errors import UsageError
 
 
 def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from ssljax.arrays import Array, Float
 from ssljax.losses.embeddings import at_least_float32, check_views, inner_products
 from ssljax.losses.spectral import mean_square_apart
+from ssljax.system.arrays import Array, Float
 
 
 def vicreg(

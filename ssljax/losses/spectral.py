@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from ssljax.arrays import Array, Float
 from ssljax.losses.embeddings import at_least_float32, check_views, inner_products
+from ssljax.system.arrays import Array, Float
 
 
 def spectral_contrastive(

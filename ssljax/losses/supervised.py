@@ -3,8 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from ssljax.arrays import Array, Float, Int
-from ssljax.errors import UsageError
 from ssljax.losses.contrastive import log_normalizers
 from ssljax.losses.embeddings import (
     at_least_float32,
@@ -14,6 +12,8 @@ from ssljax.losses.embeddings import (
     unit_rows,
 )
 from ssljax.losses.spectral import mean_square_apart
+from ssljax.system.arrays import Array, Float, Int
+from ssljax.system.errors import UsageError
 
 
 def supervised_contrastive(

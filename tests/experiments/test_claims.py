@@ -20,7 +20,7 @@ from experiments.sizes import SIZES
 from experiments.small_data import padded, shrunk
 from experiments.training_images import images_of
 from experiments.trainings import trainings
-from ssljax.datasets import Dataset
+from ssljax.data.datasets import Dataset
 
 
 def _dataset(side=8, channels=3, count=5):

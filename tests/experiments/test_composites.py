@@ -10,8 +10,8 @@ from experiments.results import read_results
 from experiments.sizes import SIZES
 from experiments.small_data import Pair
 from experiments.trainings import trainings
-from ssljax.composite_data import inked
-from ssljax.sources import Dataset
+from ssljax.data.composites import inked
+from ssljax.data.sources import Dataset
 
 
 def _composites(strength):

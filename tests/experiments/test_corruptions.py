@@ -10,8 +10,8 @@ from experiments.corruption_rows import line_at, matched_gap, shift_rows
 from experiments.corruptions import run
 from experiments.shifted_images import BATCH, corrupted_images
 from experiments.small_data import first
-from ssljax.corruptions import corrupted
-from ssljax.datasets import Dataset
+from ssljax.augment.corruptions import corrupted
+from ssljax.data.datasets import Dataset
 
 
 def _images(count, side=8):

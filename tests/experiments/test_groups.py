@@ -8,8 +8,8 @@ from experiments.group_cells import LayerGroups, ShortcutGaps, shortcut_gaps
 from experiments.group_rows import Outcome, group_rows
 from experiments.groups import run
 from experiments.training_images import shortcuts_of
-from ssljax.robust_probe import GroupAccuracy, group_accuracy
-from ssljax.shortcuts import GROUP_NAMES
+from ssljax.data.shortcuts import GROUP_NAMES
+from ssljax.measure.robust_probe import GroupAccuracy, group_accuracy
 
 
 def test_splits_are_biased_only_where_they_are_trained_on():

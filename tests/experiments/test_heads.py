@@ -8,7 +8,7 @@ from experiments.head_shapes import HeadShape, ShapeOutcome, head_shape
 from experiments.heads import HEADS, run
 from experiments.sizes import SIZES
 from experiments.trainings import trainings
-from ssljax.config import HeadConfig
+from ssljax.config.config import HeadConfig
 
 SHAPES = (
     HeadShape("no head", 0, 0),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ssljax import command_actions
-from ssljax.commands import main
+from ssljax.cli import command_actions
+from ssljax.cli.commands import main
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "experiments" / "launch"

@@ -9,10 +9,10 @@ import pytest
 from experiments.errors import InputError
 from experiments.observers import defect_observer, noise_observer, observers_of, rank_observer
 from experiments.train import run_train
-from ssljax.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.datasets import Dataset
-from ssljax.policies import NOISE_POLICY
-from ssljax.training import make_training
+from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from ssljax.config.policies import NOISE_POLICY
+from ssljax.data.datasets import Dataset
+from ssljax.training.training import make_training
 
 VIEWS = np.random.default_rng(0).normal(size=(12, 2, 5)) * np.geomspace(1, 0.1, 5) + 4.0
 CONFIG = Config(

@@ -24,7 +24,7 @@ from experiments.probe_layer_rows import (
     spearman,
 )
 from experiments.probe_tasks import task_targets
-from ssljax.datasets import Dataset
+from ssljax.data.datasets import Dataset
 
 
 def _images(count=40):

@@ -11,8 +11,8 @@ from experiments import settled
 from experiments.head_comparison import compared_on_moments
 from experiments.settled_cells import SettledCell, fresh_head, head_gains, kept_fractions
 from experiments.settled_rows import gap_rows, law_violation, layer_law_rows, spectrum_rows
-from theory.moments import Moments
-from theory.thresholds import decayed_mode
+from theory.moments.moments import Moments
+from theory.optimum.thresholds import decayed_mode
 
 
 def _commuting(depth, decay, noise=0.0, seed=0):

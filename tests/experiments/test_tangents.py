@@ -15,7 +15,7 @@ from experiments.tangent_planes import (
     overlap,
 )
 from experiments.tangent_rows import PlaneOutcome, gathered_cells, plane_rows, plane_skill
-from theory.subspaces import tangent_cosine_squared
+from theory.geometry.subspaces import tangent_cosine_squared
 
 
 def test_neighbor_differences_are_those_to_the_nearest_points():

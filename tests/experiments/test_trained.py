@@ -13,11 +13,11 @@ from experiments.small_data import fingerprint, first
 from experiments.trained import run_folder, run_name, trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.datasets import Dataset
-from ssljax.lease import claimed
-from ssljax.observers import Observer
-from ssljax.saved_run import load_run
-from ssljax.train import fit
+from ssljax.data.datasets import Dataset
+from ssljax.runs.fit import fit
+from ssljax.runs.lease import claimed
+from ssljax.runs.saved_run import load_run
+from ssljax.training.observers import Observer
 
 TRAINING = trainings(SIZES["smoke"])["strength-0.5"]
 

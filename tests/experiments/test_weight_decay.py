@@ -16,7 +16,7 @@ from experiments.weight_decay_cells import (
     task_curve,
 )
 from experiments.weight_decay_rows import network_rows
-from theory.phase_map import phase_map
+from theory.downstream.phase_map import phase_map
 
 
 def test_descent_ends_at_the_decayed_optimum_of_every_model():

@@ -21,12 +21,12 @@ from experiments.results import read_results
 from experiments.simulated_tasks import Sweep, task_edges, task_sweep
 from experiments.weighting_cells import Noise, effective_ranks, leading_moments, power_cell
 from experiments.weighting_rows import scenario_rows
-from theory.data_models import resampling_moments
-from theory.downstream import Scenarios
-from theory.layers import layer_grams, weight_spectra
-from theory.linear_chain import balance_residuals
-from theory.network import end_to_end_map
-from theory.quadratic import quadratic_optimum, spectral_loss
+from theory.downstream.layer_choice import Scenarios
+from theory.layers.chain import balance_residuals
+from theory.layers.grams import layer_grams, weight_spectra
+from theory.layers.network import end_to_end_map
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.moments.data_models import resampling_moments
 
 
 def test_the_models_are_what_their_names_say():

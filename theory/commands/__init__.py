@@ -7,9 +7,9 @@ import sys
 
 import jax
 
-from theory.arguments import make_parser
 from theory.commands import compare, flow, modes, phase, solve, sweep
-from theory.errors import InputError
+from theory.commands.arguments import make_parser
+from theory.linalg.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theory.arguments import add_command, add_decay, add_loss, add_moments, count, positive, whole
+from theory.commands.arguments import (
+    add_command,
+    add_decay,
+    add_loss,
+    add_moments,
+    count,
+    positive,
+    whole,
+)
 from theory.commands.inputs import (
     check_loss_options,
     checked_moments,
@@ -20,17 +28,17 @@ from theory.commands.inputs import (
     sampled_floor,
     screen,
 )
+from theory.commands.predictions import Solution
 from theory.commands.solve import solved
-from theory.errors import InputError
-from theory.files import read_arrays, read_layers, write_result
-from theory.linear_chain import chain_layer_grams, gram_chain
-from theory.moments import Moments
-from theory.network import Weights
-from theory.nulls import prediction_nulls, shuffled_pairs_null
-from theory.predictions import Solution
-from theory.quadratic import QuadraticLoss
-from theory.replication import ReplicatedVerdict, replicated_verdict
-from theory.verdict import JointVerdict, joint_verdict
+from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
+from theory.comparison.replication import ReplicatedVerdict, replicated_verdict
+from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.layers.chain import chain_layer_grams, gram_chain
+from theory.layers.network import Weights
+from theory.linalg.errors import InputError
+from theory.losses.quadratic import QuadraticLoss
+from theory.moments.files import read_arrays, read_layers, write_result
+from theory.moments.moments import Moments
 
 _EXAMPLE = """example:
   python -m theory compare moments.npz seed0.npz seed1.npz seed2.npz --out verdict.json \\

@@ -7,7 +7,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from theory.arguments import add_command, add_loss, add_moments, count, decay, positive, times
+from theory.commands.arguments import (
+    add_command,
+    add_loss,
+    add_moments,
+    count,
+    decay,
+    positive,
+    times,
+)
 from theory.commands.inputs import (
     check_loss_options,
     checked_moments,
@@ -16,10 +24,10 @@ from theory.commands.inputs import (
     require_finite,
     screen,
 )
+from theory.commands.predictions import flow_arrays
 from theory.commands.solve import effective_rank
-from theory.errors import InputError
-from theory.files import read_layers, write_result
-from theory.predictions import flow_arrays
+from theory.linalg.errors import InputError
+from theory.moments.files import read_layers, write_result
 
 _EXAMPLE = """example:
   python -m theory flow moments.npz --out flow.npz --times 0,10,100,1000 --depth 2

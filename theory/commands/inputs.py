@@ -11,14 +11,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from theory.errors import InputError
-from theory.files import check_writable, read_moments
-from theory.gaussian_infonce import gaussian_infonce_loss
-from theory.moments import Moments, default_range_tolerance
-from theory.moments_check import MomentsReport, check_moments
-from theory.quadratic import QuadraticLoss, spectral_loss
-from theory.quadratic_losses import barlow_loss, vicreg_loss
-from theory.sampling_noise import noise_floor
+from theory.linalg.errors import InputError
+from theory.losses.family import barlow_loss, vicreg_loss
+from theory.losses.gaussian_infonce import gaussian_infonce_loss
+from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.moments.check import MomentsReport, check_moments
+from theory.moments.files import check_writable, read_moments
+from theory.moments.moments import Moments, default_range_tolerance
+from theory.moments.sampling_noise import noise_floor
 
 
 def checked_moments(options: argparse.Namespace) -> tuple[Moments, float, MomentsReport]:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theory.alignment import alignment
-from theory.arguments import add_command, add_decay, add_moments, count, positive, times
+from theory.commands.arguments import add_command, add_decay, add_moments, count, positive, times
 from theory.commands.inputs import checked_moments, console, results_table, sampled_floor, screen
-from theory.decayed_courses import decayed_time_courses
-from theory.files import write_result
-from theory.mode_table import ModeTable, commutator, mode_scales, mode_table
-from theory.modes import mode_time_courses
+from theory.dynamics.decayed_courses import decayed_time_courses
+from theory.dynamics.mode_table import ModeTable, commutator, mode_scales, mode_table
+from theory.dynamics.modes import mode_time_courses
+from theory.linalg.alignment import alignment
+from theory.moments.files import write_result
 
 _EXAMPLE = """example:
   python -m theory modes moments.npz --out modes.npz --depth 3 --weight-decay 0.01 --times 0,10,100

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from theory.arguments import (
+from theory.commands.arguments import (
     BRANCH_HELP,
     add_command,
     add_output,
@@ -18,10 +18,10 @@ from theory.arguments import (
     positive,
 )
 from theory.commands.inputs import console, results_table, screen
-from theory.data_models import dropping_moments, resampling_moments
-from theory.errors import InputError
-from theory.files import check_writable, write_result
-from theory.phase_map import phase_map
+from theory.downstream.phase_map import phase_map
+from theory.linalg.errors import InputError
+from theory.moments.data_models import dropping_moments, resampling_moments
+from theory.moments.files import check_writable, write_result
 
 _EXAMPLE = """example:
   python -m theory phase --out phase.npz --depths 2,3 --weight-decays 0,0.05 \\

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from theory.arguments import add_command, add_decay, add_loss, add_moments, count
+from theory.commands.arguments import add_command, add_decay, add_loss, add_moments, count
 from theory.commands.inputs import (
     check_loss_options,
     checked_moments,
@@ -17,11 +17,11 @@ from theory.commands.inputs import (
     require_rank,
     screen,
 )
-from theory.files import write_result
-from theory.predictions import Solution, layered_solution, solution, solution_arrays
-from theory.quadratic import QuadraticLoss
-from theory.quadratic_losses import barlow_optimum
-from theory.ranks import variance_effective_rank
+from theory.commands.predictions import Solution, layered_solution, solution, solution_arrays
+from theory.geometry.ranks import variance_effective_rank
+from theory.losses.family import barlow_optimum
+from theory.losses.quadratic import QuadraticLoss
+from theory.moments.files import write_result
 
 _EXAMPLE = """example:
   python -m theory solve moments.npz --out solution.npz --depth 3 --rank 64 --weight-decay 0.01

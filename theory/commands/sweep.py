@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from theory.arguments import (
+from theory.commands.arguments import (
     BRANCH_HELP,
     add_command,
     add_loss,
@@ -28,9 +28,9 @@ from theory.commands.inputs import (
     results_table,
     screen,
 )
+from theory.commands.predictions import Solution
 from theory.commands.solve import effective_rank, solved
-from theory.files import write_result
-from theory.predictions import Solution
+from theory.moments.files import write_result
 
 _EXAMPLE = """example:
   python -m theory sweep moments.npz --out sweep.npz --depths 1,2,3 --ranks 16,64 \\

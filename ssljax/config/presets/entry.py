@@ -1,0 +1,41 @@
+"""What a named configuration says about itself."""
+
+from dataclasses import dataclass
+
+from ssljax.config.config import Config
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named configuration: what it is for, how it is run, what it costs and should reach.
+
+    Attributes:
+      name: As given to ``ssljax train``.
+      summary: One sentence.
+      details: More sentences, where there is more to say.
+      config: The configuration.
+      cost: Measured here on two shared CPU cores, or cited with its device.
+      expected: A figure reached elsewhere with (nearly) this recipe; empty where none is known.
+      source: Who reached it, and what differs.
+    """
+
+    name: str
+    summary: str
+    details: str = ""
+    config: Config
+    cost: str = NOT_MEASURED
+    expected: str = ""
+    source: str = ""
+
+    @property
+    def command(self) -> str:
+        """The command that trains it."""
+        data_dir = "" if self.config.data == "digits" else " --data-dir TFDS_DIRECTORY"
+        return f"python -m ssljax train {self.name}{data_dir}"
+
+
+def steps_of(epochs: int, num_images: int, batch_size: int) -> int:
+    """Steps of so many epochs; an epoch leaves its last, partial batch out."""
+    return epochs * (num_images // batch_size)

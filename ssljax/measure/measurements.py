@@ -1,0 +1,249 @@
+"""What is written about a trained network: moments of its layers, Grams of its head, accuracies."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ssljax.config.config import Config
+from ssljax.data.composites import blended_dataset
+from ssljax.data.datasets import Dataset
+from ssljax.data.run_data import measured_images
+from ssljax.measure.evaluation import (
+    EVALUATION_FILE,
+    PROTOCOL,
+    evaluation,
+    on_one_device,
+    protocol,
+)
+from ssljax.measure.moment_sums import write_moments
+from ssljax.measure.moments import layer_moments
+from ssljax.nets.named_layers import named_layers
+from ssljax.nets.network import Network
+from ssljax.system.arrays import Float
+from ssljax.system.errors import UsageError
+from ssljax.system.files import read_json, write_json
+from ssljax.system.progress import counted, loading_progress, notice
+from ssljax.training.devices import local_batches
+from ssljax.training.state import TrainState
+
+MOMENTS = "moments"
+HEAD_WEIGHTS_FILE = "head_weights.npz"
+HEAD_GRAMS_FILE = "head_grams.npz"
+
+
+def check_layers(network: Network, layers: tuple[str, ...]) -> None:
+    """Refuse the name of a layer that the network does not have (`named_layers`)."""
+    named_layers(network, layers)
+
+
+def moments_file(folder: Path, layer: str) -> Path:
+    """``folder/LAYER.npz``."""
+    return folder / f"{layer.replace('/', '-')}.npz"
+
+
+def head_weights(config: Config, state: TrainState) -> dict[str, np.ndarray]:
+    """Matrices ``W1``, …, ``WL`` of a linear head, each (out, in); empty for other heads."""
+    if config.head.kind != "linear":
+        return {}
+    head = jax.device_get(state.params["head"])
+    return {
+        f"W{number}": head[f"layer{number}"]["kernel"].T
+        for number in range(1, len(config.head.widths) + 1)
+    }
+
+
+def head_grams(weights: dict[str, np.ndarray]) -> Float[np.ndarray, "depth dim dim"]:
+    r"""Grams of a linear head's layers in its input: ``W_1^T ... W_l^T W_l ... W_1`` for each l.
+
+    Args:
+      weights: ``W1``, …, ``WL`` as `head_weights` gives them, at least one.
+
+    Returns:
+      The form in which ``theory solve`` writes predicted Grams, float64.
+    """
+    grams, product = [], np.eye(weights["W1"].shape[1])
+    for number in range(1, len(weights) + 1):
+        product = np.asarray(weights[f"W{number}"], np.float64) @ product
+        grams.append(product.T @ product)
+    return np.stack(grams)
+
+
+def write_layer_moments(
+    config: Config,
+    folder: Path,
+    network: Network,
+    state: TrainState,
+    dataset: Dataset,
+    *,
+    layers: tuple[str, ...],
+    views: int,
+    progress: bool = True,
+) -> list[Path]:
+    """Moments of a network's layers, each in a file that ``theory solve`` reads.
+
+    The views are those of training's policy and strength, drawn with keys of their own, the same
+    ones at every call: two measurements of one run differ by what the network learned between
+    them. The network is in evaluation mode. The matrices of a linear head and their Grams are
+    written beside the moments.
+
+    Args:
+      config: What was trained.
+      folder: Files go to ``folder/LAYER.npz``; made if need be.
+      network: The network.
+      state: Its state.
+      dataset: Images to augment.
+      layers: Names of the layers.
+      views: Views of each image, at least 2.
+      progress: Show how far it is.
+
+    Returns:
+      The files written.
+
+    Raises:
+      UsageError: A layer does not exist or the folder cannot be written.
+    """
+    layers = named_layers(network, layers)
+    state = on_one_device(state)
+    with counted("moments", len(dataset.images), enabled=progress) as report:
+        moments = layer_moments(
+            network.apply,
+            state.params,
+            state.statistics,
+            dataset.images,
+            dataset.pixel_scale,
+            jax.random.fold_in(jax.random.key(config.seed, impl="threefry2x32"), 1),
+            config.policy,
+            config.strength,
+            views=views,
+            layers=layers,
+            batch_size=max(1, config.moments.batch_size // views),
+            sharding=local_batches(config.devices, config.mesh),
+            progress=report,
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made ({error.strerror}): give a run folder that can be written"
+        ) from error
+    written = []
+    for name in layers:
+        written.append(moments_file(folder, name))
+        write_moments(written[-1], moments[name])
+    weights = head_weights(config, state)
+    if weights:
+        for file, arrays in (
+            (HEAD_WEIGHTS_FILE, weights),
+            (HEAD_GRAMS_FILE, {"gram": head_grams(weights)}),
+        ):
+            written.append(folder / file)
+            write_moments(written[-1], arrays)
+    return written
+
+
+def part_of(dataset: Dataset, count: int) -> Dataset:
+    """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
+    if not 0 < count < len(dataset.images):
+        return dataset
+    rows = np.sort(np.random.default_rng(0).permutation(len(dataset.images))[:count])
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    return dataclasses.replace(
+        dataset, images=dataset.images[rows], labels=dataset.labels[rows], groups=groups
+    )
+
+
+def load_pair(
+    config: Config, report: Callable[[int, int], None] | None, *, train: Dataset | None = None
+) -> tuple[Dataset, Dataset] | None:
+    """Labeled training and test images of a run's data set; none where it has no test images.
+
+    Args:
+      config: Names the data set.
+      report: Called while images are read.
+      train: The training images, where they are there already.
+    """
+    try:
+        test = measured_images(config, "test", report)
+    except UsageError as error:
+        if not config.data.startswith(("arrays:", "folder:")):
+            raise
+        notice(f"no evaluation: {error}")
+        return None
+    if train is None:
+        train = measured_images(config, "train", report)
+    strength = config.digit_strength
+    return blended_dataset(train, strength), blended_dataset(test, strength)
+
+
+def measured_run(
+    config: Config,
+    workdir: Path,
+    network: Network,
+    state: TrainState,
+    dataset: Dataset,
+    *,
+    test: Dataset | None = None,
+    train: Dataset | None = None,
+    progress: bool = True,
+) -> dict[str, dict[str, float]]:
+    """Everything that a configuration asks to be measured when training ends.
+
+    What is there already (from a run that had ended) is kept.
+
+    Args:
+      config: Which layers are measured, and how.
+      workdir: Run folder.
+      network: The trained network.
+      state: Its state.
+      dataset: Images trained on.
+      test: Test images where ``dataset`` is not the configuration's own.
+      train: The configuration's training images, where they are in memory already.
+      progress: Show how far it is.
+
+    Returns:
+      Accuracies by layer; empty where none were asked for or there are no test images.
+    """
+    folder = workdir / MOMENTS
+    if config.moments.views:
+        layers = named_layers(network, config.moments.layers)
+        missing = tuple(name for name in layers if not moments_file(folder, name).exists())
+        if missing:
+            write_layer_moments(
+                config,
+                folder,
+                network,
+                state,
+                part_of(dataset, config.moments.images),
+                layers=missing,
+                views=config.moments.views,
+                progress=progress,
+            )
+    path = workdir / EVALUATION_FILE
+    if not config.evaluation.layers:
+        return {}
+    wanted = protocol(config.evaluation, config.data)
+    if path.exists():
+        found = read_json(path)
+        kept = found.pop(PROTOCOL, None) == wanted
+        if kept and set(found) == set(named_layers(network, config.evaluation.layers)):
+            return found
+    if test is not None:
+        pair = (dataset, test)
+    else:
+        with loading_progress(config.data, enabled=progress) as report:
+            pair = load_pair(config, report, train=train)
+    if pair is None:
+        return {}
+    accuracies = evaluation(
+        network,
+        state,
+        *pair,
+        config.evaluation,
+        sharding=local_batches(config.devices, config.mesh),
+        progress=progress,
+    )
+    write_json(path, {**accuracies, PROTOCOL: wanted})
+    return accuracies

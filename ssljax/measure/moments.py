@@ -1,0 +1,272 @@
+r"""Second moments of augmented views, streamed on the device: what `theory` predicts from.
+
+For n images with V views each, x_iv a layer's output and m_i = sum_v x_iv,
+
+    covariance        = sum_iv x_iv x_iv^T / (n V)
+    cross_covariance  = (sum_i m_i m_i^T - n V covariance) / (n V (V - 1)),
+
+the average over all V (V - 1) ordered pairs of different views, at the cost of one extra Gram
+matrix. Products are float32 at the highest precision, sums over batches compensated (Kahan),
+differences taken in float64 on the host.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssljax.augment.augment import Policy, augment
+from ssljax.data.batches import permuted
+from ssljax.measure.moment_sums import MomentSums, moment_arrays, write_moments
+from ssljax.system.arrays import Array, Float, PRNGKeyArray, PyTree, UInt8
+from ssljax.system.errors import UsageError
+from ssljax.training.devices import MODEL_AXIS, divided_batch
+
+__all__ = ["layer_moments", "layer_sums", "mean_image", "pixel_layer", "write_moments"]
+
+
+def pixel_layer(
+    params: PyTree,
+    statistics: PyTree,
+    images: Float[Array, "batch height width channels"],
+    *,
+    train: bool = False,
+    layers: tuple[str, ...] = ("input",),
+) -> tuple[dict[str, Float[Array, "batch dim"]], PyTree]:
+    """The data itself in the form of a network's `apply`: its only layer is `input`.
+
+    Args:
+        params: not looked at.
+        statistics: image to subtract (see :func:`mean_image`), or None.
+        images: pixels.
+        train: not looked at.
+        layers: not looked at.
+
+    Returns:
+        The flattened pixels, minus the mean image, and the statistics unchanged.
+    """
+    del params, train, layers
+    pixels = images if statistics is None else images - statistics[None]
+    return {"input": jnp.reshape(pixels, (len(pixels), -1))}, statistics
+
+
+def mean_image(
+    images: UInt8[np.ndarray, "n height width channels"], pixel_scale: float
+) -> Float[np.ndarray, "height width channels"]:
+    """Mean of a data set's images, in float32 pixels: what centring subtracts."""
+    return np.asarray(np.mean(images, axis=0, dtype=np.float64) * pixel_scale, np.float32)
+
+
+def layer_moments(
+    apply: Callable[..., Any],
+    params: PyTree,
+    statistics: PyTree,
+    images: UInt8[np.ndarray, "n height width channels"],
+    pixel_scale: float,
+    key: PRNGKeyArray,
+    policy: Policy,
+    strength: float | int | Float[Array, ""],
+    *,
+    views: int,
+    layers: tuple[str, ...],
+    batch_size: int = 64,
+    sharding: jax.sharding.Sharding | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Moments of named layers over fresh augmented views, in evaluation mode.
+
+    Arguments as for :func:`layer_sums`.
+
+    Returns:
+        For each layer the arrays of a moments file: `covariance`, `cross_covariance` (dim, dim),
+        `mean` (dim,), `images` (), `views` (), `half_covariance`, `half_cross_covariance`
+        (2, dim, dim) of two disjoint random halves of the images; float64.
+    """
+    sums = layer_sums(
+        apply,
+        params,
+        statistics,
+        images,
+        pixel_scale,
+        key,
+        policy,
+        strength,
+        views=views,
+        layers=layers,
+        batch_size=batch_size,
+        sharding=sharding,
+        progress=progress,
+    )
+    return {name: moment_arrays(layer) for name, layer in sums.items()}
+
+
+def layer_sums(
+    apply: Callable[..., Any],
+    params: PyTree,
+    statistics: PyTree,
+    images: UInt8[np.ndarray, "n height width channels"],
+    pixel_scale: float,
+    key: PRNGKeyArray,
+    policy: Policy,
+    strength: float | int | Float[Array, ""],
+    *,
+    views: int,
+    layers: tuple[str, ...],
+    batch_size: int = 64,
+    sharding: jax.sharding.Sharding | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, MomentSums]:
+    """Sums behind the moments of named layers, over fresh augmented views.
+
+    One compiled step is called again and again on donated sums, without waiting for the device;
+    a second call with another key, strength, parameters or images of the same shape compiles
+    nothing.
+
+    Args:
+        apply: ``apply(params, statistics, images, *, train, layers) -> (dict, statistics)``, a
+            network's or :func:`pixel_layer`; every layer asked for is (batch, dim).
+        params: its parameters.
+        statistics: its running statistics (for :func:`pixel_layer` the mean image).
+        images: the data set.
+        pixel_scale: factor from uint8 to floats.
+        key: root key of these views; keep it apart from training's.
+        policy: ranges at strength 1.
+        strength: scale of all ranges.
+        views: views per image, at least 2; 8 or more to see weak modes.
+        layers: names of the layers.
+        batch_size: images per step; a step holds ``batch_size * views`` views.
+        sharding: how the devices share a step's images, as `ssljax.training.devices.local_batches`
+            gives it; by default the first device. Where the mesh has an axis of the model, the
+            sums' columns are divided over it.
+        progress: called with (images submitted, images in all).
+
+    Returns:
+        Sums of each layer, in two halves of the images drawn at random.
+
+    Raises:
+        UsageError: for fewer than two views or two images, or a layer that is not (batch, dim).
+
+    Accuracy:
+        Relative to the largest entry about 1e-7 for the covariance and for the pair sums, so
+        ``2e-7 (1 + 1/(V-1))`` of the covariance for the cross-covariance.
+    """
+    if views < 2:
+        raise UsageError(f"{views} views per image; pairs need at least 2")
+    if len(images) < 2:
+        raise UsageError(f"{len(images)} images; two halves need at least 2")
+    order_key, view_key = jax.random.split(key)
+    order = np.asarray(_permutation(order_key, len(images)))
+    middle = (len(images) + 1) // 2
+    batch_size = min(batch_size, middle)
+    strength = jnp.asarray(strength, jnp.float32)
+    mesh = None
+    if isinstance(sharding, jax.sharding.NamedSharding):
+        mesh = sharding.mesh
+        batch_size = divided_batch(batch_size, sharding)
+        whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        params, statistics, view_key = jax.device_put((params, statistics, view_key), whole)
+    halves = []
+    for start, stop in ((0, middle), (middle, len(images))):
+        sums = None
+        for first in range(start, stop, batch_size):
+            rows = order[first : min(first + batch_size, stop)]
+            weights = np.ones((batch_size,), np.float32)
+            weights[len(rows) :] = 0
+            # The last batch repeats an image with weight 0, so that one shape is compiled.
+            rows = np.concatenate([rows, np.full((batch_size - len(rows),), rows[0])])
+            batch = jax.device_put((images[rows], rows, weights), sharding)
+            inputs = (params, statistics, batch, pixel_scale, view_key, strength)
+            if sums is None:
+                shapes = _step.eval_shape(apply, policy, views, layers, mesh, None, *inputs)
+                zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+                sums = jax.device_put(zeros, None if mesh is None else _columns(zeros, mesh))
+            sums = _step(apply, policy, views, layers, mesh, sums, *inputs)
+            if progress is not None:
+                progress(min(first + batch_size, stop), len(images))
+        halves.append(jax.device_get(sums))
+    counts = np.array([middle, len(images) - middle], np.float64)
+    return {name: _stacked(halves, name, counts, views) for name in layers}
+
+
+@partial(jax.jit, static_argnums=1)
+def _permutation(key, size):
+    return permuted(key, jnp.arange(size), size)
+
+
+class _Sum(NamedTuple):
+    """A running sum and what rounding has added to it so far (Kahan)."""
+
+    value: Array
+    excess: Array
+
+
+def _added(running, term):
+    if running is None:
+        return _Sum(term, jnp.zeros_like(term))
+    corrected = term - running.excess
+    value = running.value + corrected
+    return _Sum(value, (value - running.value) - corrected)
+
+
+def _columns(sums, mesh):
+    """Where each sum lies: whole, or its columns divided over the model."""
+    model = mesh.shape.get(MODEL_AXIS, 1)
+
+    def sharding(leaf):
+        is_divided = model > 1 and leaf.ndim == 2 and leaf.shape[1] % model == 0
+        spec = jax.sharding.PartitionSpec(*((None, MODEL_AXIS) if is_divided else ()))
+        return jax.sharding.NamedSharding(mesh, spec)
+
+    return jax.tree.map(sharding, sums)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))
+def _step(
+    apply, policy, views, layers, mesh, sums, params, statistics, batch, pixel_scale, key, strength
+):
+    images, rows, weights = batch
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), views))(rows)
+    pixels = jnp.repeat(images.astype(jnp.float32) * pixel_scale, views, axis=0)
+    pixels = augment(jnp.reshape(keys, (-1,)), pixels, policy, strength)
+    outputs, _ = apply(params, statistics, pixels, train=False, layers=layers)
+    result = {}
+    for name in layers:
+        if outputs[name].ndim != 2:
+            raise UsageError(
+                f"layer {name} has shape {outputs[name].shape}; moments need (batch, dim): name "
+                "the pooled layer"
+            )
+        x = outputs[name]
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = x * jnp.repeat(weights, views)[:, None].astype(x.dtype)
+        image_sums = jnp.sum(jnp.reshape(x, (len(rows), views, -1)), axis=1)
+        before = (None,) * 3 if sums is None else sums[name]
+        result[name] = (
+            _added(before[0], jnp.matmul(x.T, x, precision="highest")),
+            _added(before[1], jnp.matmul(image_sums.T, image_sums, precision="highest")),
+            _added(before[2], jnp.sum(image_sums, axis=0)),
+        )
+    if mesh is None:
+        return result
+    return jax.lax.with_sharding_constraint(result, _columns(result, mesh))
+
+
+def _stacked(halves, name, counts, views):
+    second, pairs, total = (
+        np.stack(
+            [
+                np.asarray(half[name][which].value, np.float64)
+                - np.asarray(half[name][which].excess, np.float64)
+                for half in halves
+            ]
+        )
+        for which in range(3)
+    )
+    return MomentSums(_symmetric(second), _symmetric(pairs), total, counts, views)
+
+
+def _symmetric(matrices):
+    return (matrices + np.swapaxes(matrices, -1, -2)) / 2

@@ -1,0 +1,109 @@
+"""The logistic probe along a path of penalties; a held-out part of the training set chooses one."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ssljax.measure.probe import ProbeResult, linear_probe
+from ssljax.system.arrays import Float, Int
+from ssljax.system.errors import UsageError
+
+
+class ProbePath(NamedTuple):
+    """A probe whose penalty was chosen without a look at test features.
+
+    Attributes:
+        probe: fitted to all training features with the chosen penalty.
+        l2: the chosen penalty.
+        penalties: those tried, from the strongest.
+        held_out_accuracies: of the held-out training features, for each penalty.
+        iterations: iterations of L-BFGS for each penalty.
+    """
+
+    probe: ProbeResult
+    l2: float
+    penalties: Float[np.ndarray, " penalties"]
+    held_out_accuracies: Float[np.ndarray, " penalties"]
+    iterations: Int[np.ndarray, " penalties"]
+
+
+def probe_path(
+    train_features: Float[np.ndarray, "train dim"],
+    train_labels: Int[np.ndarray, " train"],
+    test_features: Float[np.ndarray, "test dim"],
+    test_labels: Int[np.ndarray, " test"],
+    *,
+    penalties: tuple[float, ...],
+    num_classes: int,
+    held_out: float = 0.1,
+    seed: int = 0,
+    standardize: bool = True,
+    max_iterations: int = 500,
+) -> ProbePath:
+    """Logistic probes from the strongest penalty to the weakest, each started from the last.
+
+    A random part of the training features is held out, the path is fitted to the rest, and the
+    penalty with the best held-out accuracy wins (ties: the stronger one). The probe with that
+    penalty is then fitted to all training features. Test features choose nothing.
+
+    Args:
+        train_features: features of the training images.
+        train_labels: their classes, from 0.
+        test_features: features of the test images.
+        test_labels: their classes.
+        penalties: values of l2 as in :func:`ssljax.measure.probe.linear_probe`, in any order.
+        num_classes: number of classes.
+        held_out: fraction of the training features held out, in (0, 1).
+        seed: of the part held out.
+        standardize: as for :func:`ssljax.measure.probe.linear_probe`, by the features fitted to.
+        max_iterations: limit of L-BFGS iterations for each penalty.
+
+    Returns:
+        The probe, the path and what was chosen.
+
+    Raises:
+        UsageError: for no penalties, a negative one, or a fraction that leaves either part empty.
+    """
+    if not penalties or min(penalties) < 0:
+        raise UsageError(
+            f"penalties {penalties}; wanted one or more numbers of at least 0, such as 1e-4,1e-2"
+        )
+    count = round(held_out * len(train_labels))
+    if not 0 < count < len(train_labels):
+        raise UsageError(
+            f"{held_out} of {len(train_labels)} training features held out; wanted a fraction that"
+            " leaves features in both parts"
+        )
+    order = np.random.default_rng(seed).permutation(len(train_labels))
+    out, rest = order[:count], order[count:]
+    descending = sorted(set(penalties), reverse=True)
+    settings = {
+        "num_classes": num_classes,
+        "standardize": standardize,
+        "max_iterations": max_iterations,
+    }
+    fits: list[ProbeResult] = []
+    for l2 in descending:
+        fit = linear_probe(
+            train_features[rest],
+            train_labels[rest],
+            train_features[out],
+            train_labels[out],
+            l2=l2,
+            start=fits[-1] if fits else None,
+            **settings,
+        )
+        fits.append(fit)
+    accuracies = np.array([fit.test_accuracy for fit in fits])
+    best = int(np.argmax(accuracies))
+    probe = linear_probe(
+        train_features,
+        train_labels,
+        test_features,
+        test_labels,
+        l2=descending[best],
+        start=fits[best],
+        **settings,
+    )
+    iterations = np.array([fit.iterations for fit in fits])
+    return ProbePath(probe, descending[best], np.array(descending), accuracies, iterations)

@@ -1,0 +1,150 @@
+"""What is measured on a schedule while a run trains: moments of its layers, nearest neighbors.
+
+Measurements fall on steps, not on times: a run that was killed and resumed takes each of them
+once, with the same images, views and keys, and so writes the same files.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ssljax.config.config import Config
+from ssljax.data.datasets import Dataset
+from ssljax.measure.evaluation import Accuracies, neighbor_accuracies, on_one_device
+from ssljax.measure.features import layer_features
+from ssljax.measure.measurements import MOMENTS, part_of, write_layer_moments
+from ssljax.nets.named_layers import named_layers
+from ssljax.nets.network import Network
+from ssljax.system.files import read_json_lines, write_text
+from ssljax.training.build import evaluated_state
+from ssljax.training.state import TrainState
+
+NEIGHBORS_FILE = "neighbors.jsonl"
+PIXELS = "pixels"
+
+
+class Monitor(NamedTuple):
+    """Measurements on a schedule.
+
+    Attributes:
+      stride: Length that calls of several steps must divide into, so that every scheduled step
+        ends one; 0 where nothing is scheduled.
+      is_due: ``is_due(step)``, whether anything falls on the end of that step.
+      measure: ``measure(step, state)`` writes what falls on it and returns a line to show.
+    """
+
+    stride: int
+    is_due: Callable[[int], bool]
+    measure: Callable[[int, TrainState], str]
+
+
+def step_folder(workdir: Path, step: int) -> Path:
+    """``moments/step_NNNNNNNN`` of a run folder."""
+    return workdir / MOMENTS / f"step_{step:08d}"
+
+
+def make_monitor(
+    config: Config,
+    workdir: Path,
+    network: Network,
+    dataset: Dataset,
+    pair: tuple[Dataset, Dataset] | None,
+    *,
+    step: int,
+) -> Monitor:
+    """The measurements that a configuration schedules.
+
+    Args:
+      config: What is measured how often, on how many images.
+      workdir: Run folder: moments go to ``moments/step_NNNNNNNN/LAYER.npz``, nearest-neighbor
+        accuracies to ``neighbors.jsonl``, one object a line with ``step``, ``pixels`` (those of
+        raw pixels, the baseline) and every layer evaluated.
+      network: The network.
+      dataset: Images trained on, whose views are measured.
+      pair: Labeled images that vote and that are classified; none: no nearest neighbors.
+      step: Steps taken so far; what was written about later ones is dropped.
+
+    Returns:
+      The monitor.
+    """
+    moments, evaluated = config.moments, config.evaluation
+    votes = evaluated.every if pair is not None else 0
+    measured = part_of(dataset, moments.every_images)
+    stride = math.gcd(moments.every, votes)
+    neighbors = None
+    if votes and pair is not None:
+        train, test = (part_of(part, evaluated.every_images) for part in pair)
+        neighbors = _make_neighbors(config, workdir, network, (train, test), step)
+
+    def measure(now: int, state: TrainState) -> str:
+        state, texts = evaluated_state(config, state), []
+        if _falls_on(now, moments.every):
+            write_layer_moments(
+                config,
+                step_folder(workdir, now),
+                network,
+                state,
+                measured,
+                layers=moments.layers,
+                views=moments.views,
+                progress=False,
+            )
+            texts.append("moments written")
+        if neighbors is not None and _falls_on(now, votes):
+            accuracies = neighbors(now, state)
+            found = ", ".join(f"{name} {value:.4f}" for name, value in accuracies.items())
+            texts.append(f"k-NN {found}")
+        return f"step {now}: {'; '.join(texts)}"
+
+    return Monitor(
+        stride,
+        lambda now: _falls_on(now, moments.every) or _falls_on(now, votes),
+        measure,
+    )
+
+
+def _falls_on(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _make_neighbors(
+    config: Config, workdir: Path, network: Network, pair: tuple[Dataset, Dataset], step: int
+) -> Callable[[int, TrainState], Accuracies]:
+    path = workdir / NEIGHBORS_FILE
+    kept = [line for line in read_json_lines(path) if line["step"] <= step]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    layers = named_layers(network, config.evaluation.layers)
+    labels = (pair[0].labels, pair[1].labels)
+    pixels = neighbor_accuracies(
+        ({PIXELS: _flat(pair[0])}, {PIXELS: _flat(pair[1])}), labels, config.evaluation
+    )
+
+    def measure(now: int, state: TrainState) -> Accuracies:
+        single = on_one_device(state)
+        train, test = (
+            layer_features(
+                network.apply,
+                single.params,
+                single.statistics,
+                part.images,
+                part.pixel_scale,
+                layers=layers,
+            )
+            for part in pair
+        )
+        accuracies = pixels | neighbor_accuracies((train, test), labels, config.evaluation)
+        if not kept or now > kept[-1]["step"]:
+            kept.append({"step": now, **accuracies})
+            with path.open("a") as file:
+                file.write(json.dumps(kept[-1]) + "\n")
+        return accuracies
+
+    return measure
+
+
+def _flat(dataset: Dataset) -> np.ndarray:
+    return dataset.images.reshape(len(dataset.images), -1).astype(np.float32)

@@ -1,0 +1,145 @@
+"""The one adapter: a Flax NNX module becomes two pure functions of plain dictionaries.
+
+Modules are only declared with NNX. Everything after this file sees nested dictionaries with
+string keys: `params` (trained) and `statistics` (running means, not trained). Merging and
+splitting happen while tracing, so a compiled step never pays for them, and a trained module
+cannot lose its statistics: they are returned or they do not exist.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from flax import nnx
+
+from ssljax.system.arrays import Array, PRNGKeyArray
+from ssljax.system.errors import UsageError
+
+Tree = dict[str, Any]
+
+
+@runtime_checkable
+class EncoderBuilder(Protocol):
+    """Builds an encoder: a module with `image_shape`, `feature_dim` and the names `layers`."""
+
+    def __call__(self, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
+        """The encoder, its parameters drawn from ``rngs``."""
+        ...
+
+
+@runtime_checkable
+class HeadBuilder(Protocol):
+    """Builds a head or predictor: a module with `embedding_dim` and `depth`."""
+
+    def __call__(self, dim: int, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
+        """The head for inputs of width ``dim``, its parameters drawn from ``rngs``."""
+        ...
+
+
+class Network(NamedTuple):
+    """A module as two pure functions of plain dictionaries.
+
+    Attributes:
+      init: ``init(key) -> (params, statistics)``. ``params`` has the subtrees ``encoder``,
+        ``head`` and ``predictor``, each present only where it holds arrays; kernels of dense
+        layers are (in, out), so the matrix of layer l is ``kernel.T``.
+      apply: ``apply(params, statistics, images, *, train, layers=()) -> (outputs, statistics)``.
+        ``images`` (batch, height, width, channels), float. ``train`` is static: True takes
+        normalization statistics from the batch and returns the updated running ones, False
+        uses the running ones and returns them unchanged. ``outputs`` holds ``embedding`` and
+        every name asked for in ``layers``; what is not asked for costs nothing once compiled.
+      layers: Every pooled layer name, in order: ``input``, ``stem``, ``stage1``..., ``feature``,
+        ``head1``..., ``embedding`` and, where there is one, ``predictor``. Convolutional layers
+        also answer to ``NAME/map``, the map before pooling.
+    """
+
+    init: Callable[[PRNGKeyArray], tuple[Tree, Tree]]
+    apply: Callable[..., tuple[dict[str, Array], Tree]]
+    layers: tuple[str, ...]
+
+
+class _Model(nnx.Module):
+    def __init__(self, encoder_builder, head_builder, predictor_builder, rngs, axis_name):
+        self.encoder = encoder_builder(rngs=rngs, axis_name=axis_name)
+        self.head = head_builder(self.encoder.feature_dim, rngs=rngs, axis_name=axis_name)
+        self.has_predictor = predictor_builder is not None
+        if predictor_builder is not None:
+            self.predictor = predictor_builder(
+                self.head.embedding_dim, rngs=rngs, axis_name=axis_name
+            )
+
+    def __call__(self, images, *, train):
+        outputs = {"input": images.reshape(images.shape[0], -1)}
+        outputs |= self.encoder(images, train=train)
+        hidden = self.head(outputs["feature"], train=train)
+        outputs |= {f"head{i}": layer for i, layer in enumerate(hidden, start=1)}
+        outputs["embedding"] = hidden[-1] if hidden else outputs["feature"]
+        if self.has_predictor:
+            outputs["predictor"] = self.predictor(outputs["embedding"], train=train)[-1]
+        return outputs
+
+
+def make_network(
+    encoder_builder: EncoderBuilder,
+    head_builder: HeadBuilder,
+    *,
+    predictor_builder: HeadBuilder | None = None,
+    axis_name: str | None = None,
+) -> Network:
+    """Two pure functions for an encoder, a projection head and, optionally, a predictor.
+
+    Args:
+      encoder_builder: Called as ``encoder_builder(rngs=..., axis_name=...)``; for example
+        ``functools.partial(ResNet, image_shape, stage_sizes=(2, 2, 2, 2))``.
+      head_builder: Called as ``head_builder(feature_dim, rngs=..., axis_name=...)``; for
+        example ``functools.partial(LinearHead, widths=(64, 32))``.
+      predictor_builder: As ``head_builder``, on top of the embedding (BYOL, SimSiam).
+      axis_name: Name of the ``jax.pmap`` axis over which batch statistics are averaged. Leave
+        None under ``jax.jit``: there statistics are those of the global batch by construction.
+
+    Returns:
+      The `Network`. Two networks that differ only in ``axis_name`` have the same trees.
+    """
+
+    def build(rngs: nnx.Rngs) -> _Model:
+        return _Model(encoder_builder, head_builder, predictor_builder, rngs, axis_name)
+
+    abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    graph, _, _ = nnx.split(abstract, nnx.Param, ...)
+    encoder, head = abstract.encoder, abstract.head
+    image_shape = encoder.image_shape
+    names = ("input", *encoder.layers, "feature")
+    names += (*(f"head{i}" for i in range(1, head.depth + 1)), "embedding")
+    names += ("predictor",) * abstract.has_predictor
+
+    def init(key: PRNGKeyArray) -> tuple[Tree, Tree]:
+        _, params, statistics = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+
+    def forward(params, statistics, images, train):
+        model = nnx.merge(graph, nnx.State(params), nnx.State(statistics))
+        outputs = model(images, train=train)
+        return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
+
+    def apply(
+        params: Tree,
+        statistics: Tree,
+        images: Array,
+        *,
+        train: bool,
+        layers: tuple[str, ...] = (),
+    ) -> tuple[dict[str, Array], Tree]:
+        if images.shape[1:] != image_shape:
+            raise UsageError(
+                f"images of shape {images.shape[1:]} given to a network for {image_shape}; "
+                "build the network with the shape of the data"
+            )
+        outputs, new_statistics = forward(params, statistics, images, train)
+        unknown = [name for name in layers if name not in outputs]
+        if unknown:
+            raise UsageError(
+                f"no layer {unknown[0]!r} in this network; it has {', '.join(outputs)}"
+            )
+        wanted = {"embedding": outputs["embedding"]} | {name: outputs[name] for name in layers}
+        return wanted, new_statistics if train else statistics
+
+    return Network(init, apply, names)

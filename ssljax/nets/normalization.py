@@ -1,0 +1,203 @@
+"""Normalization layers: one way to ask for batch, group or no normalization, and centering."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from ssljax.system.arrays import Array, Float
+from ssljax.system.errors import UsageError
+
+ONES = nnx.initializers.ones_init()
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Batch normalization with two-pass variance and statistics in at least float32.
+
+    Under ``jax.jit`` the statistics are those of the global batch; under ``jax.pmap`` they are
+    averaged over ``axis_name``, or kept per device where that is None. Momentum .9. The
+    variance is the mean squared distance from the mean, never a difference of large numbers.
+    bfloat16 inputs are normalized in float32 and given back as bfloat16.
+
+    With ``batch_groups`` the batch is cut into that many contiguous parts, each normalized by its
+    own statistics: what that many devices would do each for itself, on any number of devices.
+    Under ``jax.pmap`` a device's own batch is cut. Running statistics are then the means over
+    all parts.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        rngs: nnx.Rngs,
+        axis_name: str | None = None,
+        batch_groups: int | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        scale_init: nnx.Initializer = ONES,
+    ):
+        if batch_groups is not None and batch_groups < 1:
+            raise UsageError(f"{batch_groups} groups of the batch given; use 1 or more")
+        self.batch_groups = batch_groups
+        super().__init__(
+            num_features,
+            momentum=0.9,
+            use_fast_variance=False,
+            axis_name=axis_name,
+            param_dtype=param_dtype,
+            scale_init=scale_init,
+            rngs=rngs,
+        )
+        # Flax keeps running statistics in float32; in a float64 model their type would change
+        # at the first update, and the step would be compiled twice.
+        dtype = jnp.promote_types(param_dtype, jnp.float32)
+        self.mean = nnx.BatchStat(jnp.zeros(num_features, dtype))
+        self.var = nnx.BatchStat(jnp.ones(num_features, dtype))
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        if not train:
+            return super().__call__(x, use_running_average=True).astype(x.dtype)
+        parts = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if self.batch_groups is not None:
+            parts = self._cut(parts)
+        whole = self.batch_groups is None
+        over = tuple(range(x.ndim - 1)) if whole else (1,)
+
+        def mean(values):
+            found = jnp.mean(values, axis=over, keepdims=True)
+            over_devices = whole and self.axis_name is not None
+            return jax.lax.pmean(found, self.axis_name) if over_devices else found
+
+        # Distances from a constant that is the mean: the variance has no part of second order in
+        # `offset`, which is 0, and its gradient takes one pass instead of two.
+        center = jax.lax.stop_gradient(mean(parts))
+        distance = parts - center
+        offset = mean(distance)
+        variance = mean(distance * distance) - offset * offset
+        self._keep(center, variance)
+        assert self.scale is not None
+        assert self.bias is not None
+        per_channel = (1,) * (parts.ndim - 1) + (-1,)
+        factor = self.scale[...].reshape(per_channel) * jax.lax.rsqrt(variance + self.epsilon)
+        shift = self.bias[...].reshape(per_channel) - offset * factor
+        return (distance * factor + shift).reshape(x.shape).astype(x.dtype)
+
+    def _cut(self, x):
+        if x.shape[0] % self.batch_groups:
+            raise UsageError(
+                f"{x.shape[0]} views given to batch norm in {self.batch_groups} groups; "
+                "use a batch size that divides by them"
+            )
+        return x.reshape(self.batch_groups, -1, x.shape[-1])
+
+    def _keep(self, mean, variance):
+        """Moves the running statistics towards the means over all parts."""
+        for running, found in ((self.mean, mean), (self.var, variance)):
+            average = jnp.mean(found, axis=tuple(range(found.ndim - 1)))
+            if self.batch_groups is not None and self.axis_name is not None:
+                average = jax.lax.pmean(average, self.axis_name)
+            moved = self.momentum * running[...] + (1 - self.momentum) * average
+            running[...] = jax.lax.stop_gradient(moved).astype(running[...].dtype)
+
+
+class GroupNorm(nnx.GroupNorm):
+    """Group normalization: at most 32 groups, at least two channels in each."""
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        rngs: nnx.Rngs,
+        param_dtype: DTypeLike = jnp.float32,
+        scale_init: nnx.Initializer = ONES,
+    ):
+        most = max(1, min(32, num_features // 2))
+        groups = max(g for g in range(1, most + 1) if num_features % g == 0)
+        super().__init__(
+            num_features,
+            num_groups=groups,
+            epsilon=1e-5,
+            use_fast_variance=False,
+            param_dtype=param_dtype,
+            scale_init=scale_init,
+            rngs=rngs,
+        )
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        return super().__call__(x).astype(x.dtype)
+
+
+class NoNorm(nnx.Module):
+    """Leaves its input alone."""
+
+    def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The normalized array, of the input's type."""
+        return x
+
+
+def make_norm(
+    norm: str,
+    num_features: int,
+    *,
+    rngs: nnx.Rngs,
+    axis_name: str | None = None,
+    batch_groups: int | None = None,
+    param_dtype: DTypeLike = jnp.float32,
+    scale_init: nnx.Initializer = ONES,
+) -> nnx.Module:
+    """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``.
+
+    ``batch_groups`` and ``axis_name`` concern batch normalization only.
+    """
+    if norm == "none":
+        return NoNorm()
+    if norm not in ("batch", "group"):
+        raise UsageError(f"norm {norm!r} given; use batch, group or none")
+    if norm == "group":
+        return GroupNorm(num_features, rngs=rngs, param_dtype=param_dtype, scale_init=scale_init)
+    return BatchNorm(
+        num_features,
+        rngs=rngs,
+        axis_name=axis_name,
+        batch_groups=batch_groups,
+        param_dtype=param_dtype,
+        scale_init=scale_init,
+    )
+
+
+class FeatureCentering(nnx.Module):
+    """Subtracts a mean and multiplies by a fixed factor; the variances stay as they are.
+
+    The mean is the batch's in training and the running one (momentum .9) in evaluation.
+    Unlike batch normalization it leaves the ratios of the feature's variances to the theory.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        centering: bool,
+        factor: float,
+        axis_name: str | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+    ):
+        self.factor = factor
+        self.axis_name = axis_name
+        self.centering = centering
+        if centering:
+            dtype = jnp.promote_types(param_dtype, jnp.float32)
+            self.mean = nnx.BatchStat(jnp.zeros(num_features, dtype))
+
+    def __call__(self, x: Float[Array, "batch features"], *, train: bool):
+        """The centered, scaled features."""
+        if self.centering:
+            mean = self.mean[...]
+            if train:
+                mean = jnp.mean(x, axis=0, dtype=jnp.promote_types(x.dtype, jnp.float32))
+                if self.axis_name is not None:
+                    mean = jax.lax.pmean(mean, self.axis_name)
+                running = 0.9 * self.mean[...] + 0.1 * jax.lax.stop_gradient(mean)
+                self.mean[...] = running.astype(self.mean[...].dtype)
+            x = x - mean[None, :].astype(x.dtype)
+        return x if self.factor == 1.0 else self.factor * x

@@ -1,0 +1,194 @@
+"""The page of a run: curves, accuracies, layer spectra, settings and provenance, in one file."""
+
+import html
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssljax.system.errors import UsageError
+from ssljax.system.files import read_json, read_json_lines, write_text
+from ssljax.runs.metrics import read_metrics
+from ssljax.runs.svg import Curve, svg_curves
+
+REPORT_FILE = "report.html"
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1c1a; --soft: #5c5b57; --paper: #fdfdfb;
+  --line: #dcdad2; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e9e7e1; --soft: #a9a69d; --paper: #191917;
+  --line: #3a3935; } }
+body { margin: 0 auto; max-width: 56rem; padding: 2rem 1.25rem 4rem; background: var(--paper);
+  color: var(--ink); font: 16px/1.6 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
+svg .grid { stroke: var(--line); stroke-width: 1; }
+figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """A self-contained page; the title is escaped, the parts are HTML already."""
+    return "\n".join(
+        (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<h1>{html.escape(title)}</h1>",
+            *parts,
+            "</body></html>\n",
+        )
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain texts, all of them escaped."""
+    cells = "".join(f"<th>{html.escape(text)}</th>" for text in head)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{cells}</tr>{lines}</table></div>'
+
+
+def figure(svg: str, caption: str) -> str:
+    """A picture with a caption; nothing where there is no picture."""
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" if svg else ""
+
+
+def write_report(workdir: Path) -> Path:
+    """Write ``report.html`` of a run from what its folder holds, finished or not.
+
+    Nothing on the page is fetched, and everything on it that came from a file or a name is
+    escaped.
+
+    Args:
+      workdir: Run folder.
+
+    Returns:
+      The file.
+
+    Raises:
+      UsageError: The folder holds no run.
+    """
+    config = read_json(workdir / "config.json")
+    metrics = _lines(read_metrics(workdir))
+    parts = [f"<p>{html.escape(_summary(config, metrics))}</p>", *_accuracies(workdir)]
+    for name in _curve_names(metrics):
+        lines = [line for line in metrics if _is_number(line.get(name))]
+        curve = Curve(name, [line["step"] for line in lines], [line[name] for line in lines])
+        parts.append(figure(svg_curves([curve], "step", name), name))
+    neighbors = svg_curves(_neighbors(workdir), "step", "k-NN accuracy")
+    parts.append(figure(neighbors, "nearest neighbors along training, and of raw pixels"))
+    spectra = _layer_spectra(workdir)
+    drawn = svg_curves(spectra, "mode", "eigenvalue", log_y=True)
+    parts.append(figure(drawn, "layer spectra: eigenvalues of each layer's covariance over views"))
+    parts += ["<h2>Settings</h2>", table(("field", "value"), _flat(config))]
+    for title, name in (("Model", "model.json"), ("Environment", "environment.json")):
+        if (workdir / name).exists():
+            rows = _flat(read_json(workdir / name))
+            parts += [f"<h2>{title}</h2>", table(("what", "value"), rows)]
+    path = workdir / REPORT_FILE
+    write_text(path, page(f"Run {workdir.absolute().name}", parts))
+    return path
+
+
+def _lines(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Objects that say of which step they are; anything else in a file was not written by a run."""
+    return [line for line in found if isinstance(line, dict) and _is_number(line.get("step"))]
+
+
+def _summary(config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    wanted = config.get("num_steps")
+    if not metrics:
+        return f"No step was recorded yet of {wanted}."
+    last = metrics[-1]
+    return f"Step {last['step']} of {wanted}, loss {last.get('loss')}."
+
+
+def _accuracies(workdir: Path) -> list[str]:
+    path = workdir / "evaluation.json"
+    if not path.exists():
+        return []
+    layers = {name: row for name, row in read_json(path).items() if _has_accuracies(row)}
+    if not layers:
+        return []
+    columns = list(dict.fromkeys(name for row in layers.values() for name in row))
+    columns = [
+        name for name in columns if any(_is_number(row.get(name)) for row in layers.values())
+    ]
+    rows = [
+        (layer, *(f"{row[name]:.4f}" if _is_number(row.get(name)) else "" for name in columns))
+        for layer, row in layers.items()
+    ]
+    return ["<h2>Accuracies</h2>", table(("layer", *columns), rows)]
+
+
+def _has_accuracies(row: Any) -> bool:
+    return isinstance(row, dict) and any("accuracy" in name for name in row)
+
+
+def _curve_names(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for line in metrics for name in line if name != "step")
+    return [name for name in names if any(_is_number(line.get(name)) for line in metrics)]
+
+
+def _neighbors(workdir: Path) -> list[Curve]:
+    """Accuracy of each layer, as the run's schedule measured it."""
+    lines = _lines(read_json_lines(workdir / "neighbors.jsonl"))
+    curves = []
+    for name in _curve_names(lines):
+        own = [line for line in lines if _is_number(line.get(name))]
+        curves.append(Curve(name, [line["step"] for line in own], [line[name] for line in own]))
+    return curves
+
+
+def _layer_spectra(workdir: Path) -> list[Curve]:
+    curves = []
+    for path in sorted((workdir / "moments").glob("*.npz")):
+        try:
+            # Opened here: np.load leaves a file open that turns out not to be its own.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if "covariance" not in arrays:
+                    continue
+                covariance = arrays["covariance"]
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            KeyError,
+            RuntimeError,  # encrypted, or packed by a method that zipfile does not know
+            MemoryError,  # a damaged shape
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise UsageError(f"{path} cannot be read: measure it again, or remove it") from error
+        is_square = covariance.ndim == 2 and covariance.shape[0] == covariance.shape[1] > 0
+        if covariance.dtype.kind != "f" or not is_square or not np.isfinite(covariance).all():
+            raise UsageError(f"{path} holds no covariance: measure it again, or remove it")
+        values = np.linalg.eigvalsh(covariance.astype(np.float64))[::-1]
+        curves.append(Curve(path.stem, list(range(1, len(values) + 1)), values.tolist()))
+    return curves
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            rows.append((f"{prefix}{name}", text))
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssljax.augment.resample import hat_weights, resample_dense, resample_separable
+
+
+def bilinear(image, row, column):
+    """One bilinear sample with zero padding, pixel by pixel, in float64."""
+    total = np.zeros(image.shape[2])
+    for i in (int(np.floor(row)), int(np.floor(row)) + 1):
+        for j in (int(np.floor(column)), int(np.floor(column)) + 1):
+            if 0 <= i < image.shape[0] and 0 <= j < image.shape[1]:
+                total += (1 - abs(row - i)) * (1 - abs(column - j)) * image[i, j]
+    return total
+
+
+def images_and_rng(shape=(3, 5, 7, 2)):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=shape).astype(np.float32), rng
+
+
+def test_separable_resampling_equals_bilinear_sampling_pixel_by_pixel():
+    images, rng = images_and_rng()
+    rows = rng.uniform(-2, 6, (3, 4)).astype(np.float32)
+    columns = rng.uniform(-2, 8, (3, 6)).astype(np.float32)
+    ours = jax.jit(resample_separable)(images, rows, columns)
+    for b, i, j in np.ndindex(3, 4, 6):
+        expected = bilinear(images[b].astype(float), float(rows[b, i]), float(columns[b, j]))
+        np.testing.assert_allclose(ours[b, i, j], expected, atol=2e-6)
+
+
+def test_dense_resampling_equals_bilinear_sampling_pixel_by_pixel():
+    images, rng = images_and_rng()
+    rows = rng.uniform(-2, 6, (3, 4, 3)).astype(np.float32)
+    columns = rng.uniform(-2, 8, (3, 4, 3)).astype(np.float32)
+    ours = jax.jit(resample_dense)(images, rows, columns)
+    for b, i, j in np.ndindex(3, 4, 3):
+        expected = bilinear(images[b].astype(float), float(rows[b, i, j]), float(columns[b, i, j]))
+        np.testing.assert_allclose(ours[b, i, j], expected, atol=2e-6)
+
+
+def test_weights_of_points_inside_sum_to_one_and_far_outside_vanish():
+    weights = hat_weights(jnp.array([0.0, 0.3, 4.0, -1.0, 5.0, 9.0]), 5)
+    np.testing.assert_allclose(jnp.sum(weights, axis=1), [1, 1, 1, 0, 0, 0], atol=1e-6)
+
+
+def test_integer_coordinates_give_the_pixels_exactly():
+    images, _ = images_and_rng()
+    rows = jnp.broadcast_to(jnp.arange(5.0), (3, 5))
+    columns = jnp.broadcast_to(jnp.arange(7.0), (3, 7))
+    np.testing.assert_array_equal(resample_separable(jnp.asarray(images), rows, columns), images)

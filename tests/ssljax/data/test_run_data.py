@@ -1,0 +1,66 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssljax.config.config import Config
+from ssljax.data.run_data import measured_images, training_data
+from ssljax.system.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Twelve photographs of two classes, one of them cut short; all of them are 2304 bytes."""
+    root = tmp_path_factory.mktemp("images")
+    for split in ("train", "val"):
+        for number in range(12):
+            path = root / split / str(number % 2) / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 12), (20 * number, 0, 0)).save(path)
+    cut = root / "train" / "1" / "11.png"
+    cut.write_bytes(cut.read_bytes()[:50])
+    return Config(data=f"folder:{root}", image_side=8, on_damaged="skip", batch_size=4)
+
+
+SMALL = 1000 / 2**30
+
+
+def test_a_small_set_is_in_memory_and_what_is_damaged_is_said(config, capsys):
+    dataset, source = training_data(config)
+    assert source is None
+    assert dataset.images[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200, 20, 60, 100, 140, 180]
+    assert capsys.readouterr().err.startswith("1 damaged image of")
+    with pytest.raises(UsageError, match=r"11\.png cannot be decoded"):
+        training_data(dataclasses.replace(config, on_damaged="refuse"))
+
+
+def test_a_large_set_is_streamed_and_a_sample_of_it_read(config, capsys):
+    dataset, source = training_data(dataclasses.replace(config, resident_gib=SMALL))
+    assert source is not None
+    assert len(source) == 12
+    # 5 of 12 fit; evenly spaced, the damaged last one is left out.
+    assert dataset.images[:, 0, 0, 0].tolist() == [0, 80, 200, 100]
+    assert "measuring on 5 of 12 images, evenly spaced" in capsys.readouterr().err
+    everything, source = training_data(dataclasses.replace(config, stream="always"))
+    assert source is not None
+    assert len(everything) == 11
+
+
+def test_features_of_a_large_set_are_measured_on_what_fits(config):
+    small = dataclasses.replace(config, resident_gib=SMALL)
+    assert len(measured_images(small, "test")) == 5
+    assert len(measured_images(config, "test")) == 12
+
+
+def test_a_large_set_that_must_not_be_streamed_is_refused(config):
+    with pytest.raises(UsageError, match=r"--stream auto.*--resident-gib"):
+        training_data(dataclasses.replace(config, stream="never", resident_gib=SMALL))
+
+
+def test_what_is_in_memory_anyway_is_streamed_only_when_asked():
+    digits = Config(data="digits")
+    assert training_data(digits).source is None
+    dataset, source = training_data(dataclasses.replace(digits, stream="always"))
+    assert source is not None
+    np.testing.assert_array_equal(source.read([7])[0].image, dataset.images[7])

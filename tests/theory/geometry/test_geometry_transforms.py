@@ -1,0 +1,150 @@
+"""Every geometry and comparison function under jit, vmap and differentiation at once."""
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theory.comparison.metrics import (
+    active_subspace,
+    layer_exponents,
+    log_identity_r2,
+    mode_values,
+    riemannian_distance,
+    subspace_affinity,
+)
+from theory.comparison.nulls import gauge_null, isotropic_null, rotation_null, wrong_depth_null
+from theory.geometry.invariance import (
+    augmentation_fractions,
+    invariance_defect,
+    orbit_compression,
+    orbit_covariances,
+)
+from theory.geometry.lidar import lidar_of_covariances
+from theory.geometry.ranks import (
+    alpha_req,
+    participation_ratio,
+    rankme,
+    singular_value_effective_rank,
+    variance_effective_rank,
+)
+from theory.geometry.relu_projector import relu_local_map
+from theory.geometry.subspaces import (
+    captured_energy_ratio,
+    chordal_distance,
+    principal_cosines,
+    selectivity,
+    subspace_overlap,
+)
+from theory.geometry.tangents import (
+    alignment_efficiency,
+    displacement_bounds,
+    displacement_energy,
+    log_orbit_volume,
+    parameter_suppression,
+)
+from theory.geometry.water_filling import (
+    cosine_projector,
+    euclidean_infonce_loss,
+    euclidean_projector,
+    projector_loss,
+    projector_weight,
+)
+from theory.layers.chain import balance_residuals, chain_layer_grams
+from theory.layers.depth_share import encoder_defect, encoder_gains
+from theory.linalg.errors import InputError
+from theory.losses.infonce_gradient import dot_product_drive, pair_covariances
+
+RNG = np.random.default_rng(0)
+SQUARE = RNG.standard_normal((4, 4)) * 0.4 + np.diag([1.0, 1.5, 2.0, 2.5])
+POSITIVE = SQUARE @ SQUARE.T
+OTHER = np.diag([1.0, 0.6, 0.4, 0.2]) + 0.05
+WIDE = RNG.standard_normal((3, 4))
+VIEWS = RNG.standard_normal((6, 3, 4))
+ROWS = RNG.standard_normal((6, 4))
+SPECTRUM = np.array([2.0, 1.1, 0.6, 0.2])
+FRACTIONS = np.array([0.1, 0.3, 0.55, 0.8])
+BASIS = np.linalg.qr(RNG.standard_normal((4, 3)))[0]
+TURNED = np.linalg.qr(RNG.standard_normal((4, 2)))[0]
+POINT = RNG.standard_normal(4)
+
+
+def stacked(gram):
+    return jnp.stack([gram, gram @ gram])
+
+
+CASES = {
+    "singular_value_effective_rank": (singular_value_effective_rank, SPECTRUM),
+    "variance_effective_rank": (variance_effective_rank, SPECTRUM),
+    "participation_ratio": (participation_ratio, SPECTRUM),
+    "rankme": (rankme, WIDE),
+    "alpha_req": (lambda x: alpha_req(x, first=1, last=4), SPECTRUM),
+    "lidar_of_covariances": (lambda x: lidar_of_covariances(x, OTHER), POSITIVE),
+    "orbit_covariances": (orbit_covariances, VIEWS),
+    "invariance_defect": (lambda x: invariance_defect(x, OTHER, SPECTRUM), POSITIVE),
+    "orbit_compression": (lambda x: orbit_compression(x, x[..., :2]), VIEWS),
+    "augmentation_fractions": (lambda x: augmentation_fractions(x, POSITIVE).values, OTHER),
+    "euclidean_projector": (euclidean_projector, FRACTIONS),
+    "cosine_projector": (lambda x: cosine_projector(x, 0.5).shares, FRACTIONS),
+    "projector_loss": (lambda x: projector_loss(x, SPECTRUM), FRACTIONS),
+    "euclidean_infonce_loss": (lambda x: euclidean_infonce_loss(x, OTHER, POSITIVE, 0.5), WIDE),
+    "projector_weight": (lambda x: projector_weight(x, OTHER, 0.5), SPECTRUM),
+    "mode_values": (lambda x: mode_values(x, POSITIVE), OTHER),
+    "active_subspace": (
+        lambda x: (lambda b: b @ b.T)(active_subspace(POSITIVE, x, 2)),
+        OTHER,
+    ),
+    "log_identity_r2": (lambda x: log_identity_r2(x, FRACTIONS), SPECTRUM),
+    "layer_exponents": (lambda x: layer_exponents(stacked(x), BASIS), POSITIVE),
+    "riemannian_distance": (lambda x: riemannian_distance(x, OTHER, BASIS), POSITIVE),
+    "subspace_affinity": (lambda x: subspace_affinity(x, BASIS), BASIS),
+    "chain_layer_grams": (lambda x: chain_layer_grams((x, WIDE)), SQUARE),
+    "balance_residuals": (lambda x: balance_residuals((x, WIDE)), SQUARE),
+    "rotation_null": (lambda x: rotation_null(jax.random.key(0), stacked(x), BASIS), POSITIVE),
+    "gauge_null": (lambda x: gauge_null(jax.random.key(0), (x, WIDE)), SQUARE),
+    "isotropic_null": (lambda x: isotropic_null(stacked(x), BASIS), POSITIVE),
+    "wrong_depth_null": (lambda x: wrong_depth_null(x, 2, 3), POSITIVE),
+    "pair_covariances": (lambda x: pair_covariances(x, ROWS, ROWS[::-1], 0.5), WIDE),
+    "dot_product_drive": (lambda x: dot_product_drive(x, ROWS, ROWS[::-1], 0.5), WIDE),
+    "principal_cosines": (lambda x: principal_cosines(0.5 * x, TURNED), BASIS),
+    "subspace_overlap": (lambda x: subspace_overlap(x, TURNED), BASIS),
+    "chordal_distance": (lambda x: chordal_distance(0.9 * x, TURNED), BASIS),
+    "captured_energy_ratio": (lambda x: captured_energy_ratio(BASIS, x, ROWS.T), SQUARE),
+    "selectivity": (lambda x: selectivity(x, ROWS.T, SQUARE), WIDE),
+    "displacement_energy": (lambda x: displacement_energy(x, SQUARE), WIDE),
+    "displacement_bounds": (lambda x: displacement_bounds(x, SQUARE[:, :2]), WIDE),
+    "alignment_efficiency": (lambda x: alignment_efficiency(x, SQUARE[:, :2]), WIDE),
+    "parameter_suppression": (lambda x: parameter_suppression(x, SQUARE, 2.0, 1.0), WIDE),
+    "log_orbit_volume": (log_orbit_volume, WIDE.T),
+    "relu_local_map": (
+        lambda x: relu_local_map((SQUARE, WIDE), (SPECTRUM, SPECTRUM[:3]), x).slope @ x,
+        POINT,
+    ),
+    "encoder_gains": (lambda x: encoder_gains(x, 1, 2), SPECTRUM),
+    "encoder_defect": (lambda x: encoder_defect(SPECTRUM, x, SPECTRUM, 1, 2), FRACTIONS),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_function_compiles_batches_differentiates_and_refuses_float32(name):
+    function, point = CASES[name]
+    direction = jnp.asarray(np.random.default_rng(1).standard_normal(point.shape))
+    if point.ndim == 2 and point.shape[0] == point.shape[1] and np.allclose(point, point.T):
+        direction = 0.5 * (direction + direction.T)
+    step = 1e-6
+    batch = jnp.stack([point, point + step * direction, point - step * direction])
+
+    def flat(x):
+        return jax.flatten_util.ravel_pytree(function(x))[0]
+
+    compiled = jax.jit(jax.vmap(lambda x: jax.jvp(flat, (x,), (direction,))))
+    values, slopes = compiled(batch)
+    assert np.all(np.isfinite(values))
+    numeric = (values[1] - values[2]) / (2 * step)
+    scale = float(jnp.max(jnp.abs(numeric))) + float(jnp.max(jnp.abs(values[0])))
+    np.testing.assert_allclose(slopes[0], numeric, rtol=1e-5, atol=1e-7 * scale)
+    compiled(batch + 1e-3)
+    assert compiled._cache_size() == 1
+    with pytest.raises(InputError, match="float32"):
+        function(jnp.asarray(point, jnp.float32))

@@ -1,0 +1,242 @@
+"""Layer Grams and spectra: reference numbers, laws of the layers, minimum norm."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import reference
+from theory.geometry.ranks import variance_effective_rank
+from theory.layers.grams import (
+    aligned_weights,
+    feature_weight,
+    layer_grams,
+    layer_spectra,
+    minimum_norm_layers,
+    weight_spectra,
+)
+from theory.layers.laws import (
+    condition_bounds,
+    fractional_head,
+    geometric_mean,
+    head_gains,
+    layer_work,
+    log_determinants,
+)
+from theory.linalg.alignment import fractional_gram
+from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.optimum.low_rank import low_rank_layer_spectra
+
+STRENGTH = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.5])
+RETENTION = np.array([1.0, 1.0, 0.5, 1.0, 0.3, 1.0])
+POST = [0.6897, 0.9756, 0.4918, 0.8989, 0.2400, 0.6000]
+PRE = [0.8305, 0.9877, 0.7013, 0.9481, 0.4899, 0.7746]
+
+
+@pytest.fixture
+def moments():
+    return reference.random_moments(np.random.default_rng(0), 6)
+
+
+def test_aligned_features_have_the_published_weights_before_and_after_the_head():
+    variance, shared = STRENGTH**2 + 0.25, RETENTION**2 * STRENGTH**2
+    pre, post = aligned_weights(variance, shared, 2)
+    np.testing.assert_allclose(post, POST, atol=5e-5)
+    np.testing.assert_allclose(pre, PRE, atol=6e-5)
+
+
+def test_closed_form_weights_are_those_of_the_optimum_in_rotated_features():
+    frame = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
+    variance, shared = STRENGTH**2 + 0.25, RETENTION**2 * STRENGTH**2
+    loss = spectral_loss((frame * variance) @ frame.T, (frame * shared) @ frame.T)
+    gram = quadratic_optimum(loss).gram
+    for depth in (1, 2, 3):
+        expected = aligned_weights(variance, shared, depth)
+        for layer in range(depth):
+            weights = [feature_weight(gram, u, (layer + 1) / depth) for u in frame.T]
+            np.testing.assert_allclose(weights, expected[layer], atol=1e-13)
+
+
+def test_slope_of_log_weights_in_a_layer_is_the_fraction_of_the_depth():
+    weights = aligned_weights(STRENGTH**2 + 0.25, RETENTION**2 * STRENGTH**2, 4)
+    logs = np.log(weights)
+    for layer in range(4):
+        slope = np.polyfit(logs[-1], logs[layer], 1)[0]
+        assert abs(slope - (layer + 1) / 4) < 1e-12
+
+
+def test_effective_rank_of_feature_weights_falls_with_depth_as_published():
+    weights = jnp.array([0.69, 0.878, 0.787, 0.27, 0.56, 0.6, 0.235, 0.292])
+    ranks = [
+        float(variance_effective_rank(weights ** (2 * t))) for t in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    np.testing.assert_allclose(ranks, [8.0, 7.78, 7.26, 6.61, 6.00], atol=6e-3)
+    assert np.all(np.diff(ranks) < 0)
+
+
+def test_unaligned_features_weigh_less_before_the_head_squared_than_after_it(moments):
+    gram = quadratic_optimum(spectral_loss(*moments)).gram
+    rng = np.random.default_rng(2)
+    for feature in rng.normal(size=(200, 6)):
+        feature = feature / np.linalg.norm(feature)
+        pre, post = (feature_weight(gram, feature, t) for t in (0.5, 1.0))
+        assert pre**2 <= post + 1e-14
+    vector = np.linalg.eigh(gram)[1][:, 2]
+    pre, post = (feature_weight(gram, vector, t) for t in (0.5, 1.0))
+    assert abs(pre**2 - post) < 1e-13
+
+
+def test_rank_one_networks_do_not_reweight_features_between_layers():
+    direction = np.array([0.6, 0.0, 0.8])
+    gram = 0.25 * np.outer(direction, direction)
+    for feature, share in ((np.eye(3)[0], 0.6), (np.eye(3)[2], 0.8)):
+        assert abs(feature_weight(gram, feature, 0.5) - 0.5**0.5 * share) < 1e-14
+        assert abs(feature_weight(gram, feature, 1.0) - 0.5 * share) < 1e-14
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("rank", [3, 6])
+def test_layer_grams_are_those_of_balanced_layers_and_powers_of_the_first(moments, depth, rank):
+    gram = quadratic_optimum(spectral_loss(*moments), rank=rank).gram
+    grams = layer_grams(gram, depth)
+    product = np.eye(6)
+    for layer, weight in enumerate(reference.balanced_layers(np.asarray(gram), depth)):
+        product = weight @ product
+        np.testing.assert_allclose(grams[layer], product.T @ product, atol=1e-10)
+        power = np.linalg.matrix_power(np.asarray(grams[0]), layer + 1)
+        np.testing.assert_allclose(grams[layer], power, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_minimum_norm_layers_are_balanced_and_of_least_norm(moments, depth):
+    factor = quadratic_optimum(spectral_loss(*moments), rank=4).factor
+    layers = minimum_norm_layers(factor, depth)
+    product = np.eye(6)
+    for weight in layers:
+        product = weight @ product
+    np.testing.assert_allclose(product, factor, atol=1e-13)
+    for lower, upper in itertools.pairwise(layers):
+        np.testing.assert_allclose(upper.T @ upper, lower @ lower.T, atol=1e-13)
+    norm = sum(float(np.sum(weight**2)) for weight in layers)
+    values = np.linalg.svd(factor, compute_uv=False) ** 2
+    assert abs(norm - depth * np.sum(values ** (1 / depth))) < 1e-12
+    rng = np.random.default_rng(3)
+    for _ in range(20 if depth > 1 else 0):
+        # Another factorization of the same map: a change of basis between the first two layers.
+        change = np.eye(4) + 0.2 * rng.normal(size=(4, 4))
+        other = [change @ layers[0], layers[1] @ np.linalg.inv(change), *layers[2:]]
+        assert sum(np.sum(weight**2) for weight in other) > norm
+
+
+def test_layer_spectra_are_variances_of_the_outputs_and_lie_on_the_geodesic(moments):
+    covariance, cross_covariance = moments
+    gram = quadratic_optimum(spectral_loss(covariance, cross_covariance)).gram
+    grams = layer_grams(gram, 3)
+    spectra = layer_spectra(covariance, grams)
+    root = reference.power(covariance, 0.5)
+    output = root @ np.asarray(gram) @ root
+    product = np.eye(6)
+    layers = [np.eye(6), *reference.balanced_layers(np.asarray(gram), 3)]
+    for layer, weight in enumerate(layers):
+        product = weight @ product
+        outputs = np.linalg.eigvalsh(product @ covariance @ product.T)[::-1]
+        np.testing.assert_allclose(spectra[layer], outputs, atol=1e-12)
+        on_geodesic = np.linalg.eigvalsh(geometric_mean(covariance, output, layer / 3))[::-1]
+        np.testing.assert_allclose(spectra[layer], on_geodesic, atol=1e-12)
+    alignments = np.linalg.eigvalsh(np.linalg.solve(root, cross_covariance) @ np.linalg.inv(root))
+    np.testing.assert_allclose(spectra[-1], alignments[::-1], atol=1e-12)
+
+
+def test_commuting_layer_variances_are_geometric_interpolations():
+    variance, aligned = np.array([4.0, 2.0, 0.5]), np.array([0.3, 0.6, 0.9])
+    gram = quadratic_optimum(spectral_loss(np.diag(variance), np.diag(variance * aligned))).gram
+    spectra = layer_spectra(np.diag(variance), layer_grams(gram, 2))
+    for layer in range(3):
+        expected = variance ** (1 - layer / 2) * aligned ** (layer / 2)
+        np.testing.assert_allclose(spectra[layer], np.sort(expected)[::-1], atol=1e-14)
+    gains = head_gains(variance, aligned, 1, 2)
+    np.testing.assert_allclose(gains * (variance * aligned) ** 0.5, aligned, atol=1e-14)
+
+
+def test_log_determinants_are_linear_in_depth(moments):
+    covariance, cross_covariance = moments
+    loss = spectral_loss(covariance, cross_covariance)
+    full = layer_spectra(covariance, layer_grams(quadratic_optimum(loss).gram, 4))
+    logs = np.asarray(log_determinants(full, 6))
+    np.testing.assert_allclose(np.diff(logs), np.diff(logs)[0], atol=1e-10)
+    limited = layer_spectra(covariance, layer_grams(quadratic_optimum(loss, rank=3).gram, 4))
+    logs = np.asarray(log_determinants(limited, 3))
+    np.testing.assert_allclose(np.diff(logs[1:]), np.diff(logs)[1], atol=1e-10)
+    assert abs(np.diff(logs)[0] - np.diff(logs)[1]) > 1e-3
+
+
+@pytest.mark.parametrize("rank", [3, 6])
+def test_every_layer_does_equal_work(moments, rank):
+    grams = layer_grams(quadratic_optimum(spectral_loss(*moments), rank=rank).gram, 4)
+    work = np.asarray(layer_work(grams))
+    np.testing.assert_allclose(work, work[0], atol=1e-10)
+    shifted = grams.at[1].mul(2.0)
+    assert np.ptp(layer_work(shifted)) > 0.1
+
+
+def test_conditioning_of_every_layer_is_bounded(moments):
+    covariance, _ = moments
+    grams = layer_grams(quadratic_optimum(spectral_loss(*moments)).gram, 4)
+    spectra = np.asarray(layer_spectra(covariance, grams))
+    conditions = spectra[:, 0] / spectra[:, -1]
+    bounds = condition_bounds(conditions[0], conditions[-1], 4)
+    assert np.all(conditions <= np.asarray(bounds) * (1 + 1e-9))
+
+
+def test_low_rank_layer_spectra_equal_the_dense_ones(moments):
+    covariance, _ = moments
+    optimum = quadratic_optimum(spectral_loss(*moments), rank=3)
+    dense = np.asarray(layer_spectra(covariance, layer_grams(optimum.gram, 4)))
+    thin = low_rank_layer_spectra(covariance, optimum.factor, 4)
+    np.testing.assert_allclose(thin, dense[1:, :3], atol=1e-12)
+
+
+def test_weight_spectra_and_fractional_depth_interpolate(moments):
+    gram = quadratic_optimum(spectral_loss(*moments)).gram
+    spectra = np.asarray(weight_spectra(layer_grams(gram, 2)))
+    np.testing.assert_allclose(spectra[0] ** 2, spectra[1], atol=1e-11)
+    np.testing.assert_allclose(fractional_gram(gram, 0.0), np.eye(6), atol=1e-12)
+    np.testing.assert_allclose(
+        fractional_gram(gram, 1.5) @ fractional_gram(gram, 0.5), gram @ gram, rtol=1e-11
+    )
+
+
+def test_layers_compile_once_map_and_differentiate(moments):
+    gram = quadratic_optimum(spectral_loss(*moments)).gram
+    covariance = jnp.asarray(moments[0])
+    compiled = jax.jit(lambda s, g: layer_spectra(s, layer_grams(g, 3)))
+    compiled(covariance, gram)
+    doubled = gram * 2.0
+    with jax.no_tracing():
+        compiled(covariance, doubled)
+    np.testing.assert_allclose(
+        jax.vmap(lambda g: layer_grams(g, 2))(jnp.stack([gram, gram]))[1], layer_grams(gram, 2)
+    )
+    weights = jnp.asarray(np.random.default_rng(4).normal(size=(4, 6)))
+    direction = jnp.diag(jnp.arange(1.0, 7.0))
+
+    def reading(covariance):
+        return jnp.sum(weights * layer_spectra(covariance, layer_grams(gram, 3)))
+
+    slope = jnp.sum(jax.grad(reading)(covariance) * direction)
+    step = 1e-6
+    ends = reading(covariance + step * direction) - reading(covariance - step * direction)
+    assert abs(slope - ends / (2 * step)) < 1e-6 * abs(slope)
+
+
+def test_a_fractional_head_has_the_gram_of_that_depth():
+    head = np.random.default_rng(7).normal(size=(3, 5))
+    for fraction in (0.0, 0.3, 1.0, 1.5):
+        part = fractional_head(head, fraction)
+        gram = reference.power(head.T @ head, fraction, tolerance=1e-10)
+        np.testing.assert_allclose(part.T @ part, gram, atol=1e-10)
+    np.testing.assert_allclose(
+        np.linalg.norm(fractional_head(head, 1.0) @ np.ones(5)), np.linalg.norm(head @ np.ones(5))
+    )

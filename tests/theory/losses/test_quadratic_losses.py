@@ -1,0 +1,181 @@
+"""Each loss of the quadratic family against its definition, and where its modes end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+from tests import reference
+from theory.losses.family import (
+    barlow_loss,
+    barlow_optimum,
+    surviving_modes,
+    vicreg_loss,
+    with_single_layer_decay,
+)
+from theory.losses.gaussian_infonce import (
+    gaussian_infonce_loss,
+    gaussian_mutual_information,
+    random_energy_load,
+)
+from theory.losses.quadratic import quadratic_optimum, quadratic_value, spectral_loss
+
+
+@pytest.fixture
+def moments():
+    return reference.random_moments(np.random.default_rng(0), 6)
+
+
+@pytest.fixture
+def weight():
+    return np.random.default_rng(1).normal(size=(4, 6))
+
+
+def test_losses_equal_their_definitions_in_terms_of_the_weights(moments, weight):
+    covariance, cross_covariance = moments
+    gram = weight.T @ weight
+    output = weight @ covariance @ weight.T
+    shared = weight @ cross_covariance @ weight.T
+    pairs = 2 * np.trace(output - shared)  # E‖f(x) − f(x⁺)‖²
+    cases = [
+        (vicreg_loss(*moments, 1.7), np.sum((output - np.eye(4)) ** 2) - 4 + 1.7 * pairs),
+        (barlow_loss(cross_covariance), np.sum((shared - np.eye(4)) ** 2) - 4),
+        (
+            gaussian_infonce_loss(*moments, 0.3),
+            -np.trace(shared) / 0.3 + np.sum(output**2) / (2 * 0.3**2),
+        ),
+        (
+            with_single_layer_decay(spectral_loss(*moments), 0.4),
+            reference.spectral_loss_of_weight(weight, *moments) + 0.2 * np.sum(weight**2),
+        ),
+    ]
+    for loss, expected in cases:
+        assert abs(quadratic_value(loss, gram) - expected) < 1e-12 * abs(expected)
+
+
+def test_gaussian_infonce_is_half_the_spectral_loss_of_the_cooled_gram(moments, weight):
+    gram = weight.T @ weight
+    spectral = quadratic_value(spectral_loss(*moments), gram / 0.3)
+    infonce = quadratic_value(gaussian_infonce_loss(*moments, 0.3), gram)
+    assert abs(infonce - 0.5 * spectral) < 1e-12 * abs(infonce)
+
+
+def test_gaussian_infonce_is_the_limit_of_sampled_infonce(moments):
+    covariance, cross_covariance = moments
+    rng = np.random.default_rng(2)
+    weight, temperature = 0.3 * rng.normal(size=(3, 6)), 1.0
+    joint = np.block([[covariance, cross_covariance], [cross_covariance, covariance]])
+    errors = []
+    for anchors, negatives in ((4000, 400), (4000, 6400)):
+        pairs = rng.multivariate_normal(np.zeros(12), joint, size=anchors)
+        first, second = pairs[:, :6] @ weight.T, pairs[:, 6:] @ weight.T
+        others = rng.multivariate_normal(np.zeros(6), covariance, size=negatives) @ weight.T
+        logits = first @ others.T / temperature
+        partition = np.log(np.mean(np.exp(logits), axis=1))
+        sampled = np.mean(partition - np.sum(first * second, axis=1) / temperature)
+        gram = weight.T @ weight
+        errors.append(abs(sampled - quadratic_value(gaussian_infonce_loss(*moments, 1.0), gram)))
+    assert errors[1] < 0.05
+
+
+def test_modes_end_where_each_loss_says(moments):
+    covariance, cross_covariance = moments
+    inverse, root = reference.power(covariance, -0.5), reference.power(covariance, 0.5)
+    alignments = np.linalg.eigvalsh(inverse @ cross_covariance @ inverse)[::-1]
+
+    def ends(loss):
+        gram = np.asarray(quadratic_optimum(loss).gram)
+        return np.linalg.eigvalsh(root @ gram @ root)[::-1]
+
+    np.testing.assert_allclose(
+        ends(vicreg_loss(*moments, 2.0)), np.maximum(1 - 2 * (1 - alignments), 0), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        ends(gaussian_infonce_loss(*moments, 0.2)), 0.2 * alignments, atol=1e-12
+    )
+    np.testing.assert_allclose(ends(vicreg_loss(*moments, 1.0)), alignments, atol=1e-12)
+
+
+@pytest.mark.parametrize("weight_decay", [0.1, 0.5, 1.0])
+def test_decay_of_one_layer_keeps_what_inertia_says_and_is_the_minimum(moments, weight_decay):
+    loss = with_single_layer_decay(spectral_loss(*moments), weight_decay)
+    optimum = quadratic_optimum(loss)
+    expected = np.sum(np.linalg.eigvalsh(moments[1]) > weight_decay / 4)
+    assert int(optimum.active) == int(surviving_modes(moments[1], weight_decay)) == expected
+    assert 0 < expected < 6
+
+    def value(flat):
+        weight = flat.reshape(6, 6)
+        output = weight @ moments[0] @ weight.T
+        slope = 4 * (output @ weight @ moments[0] - weight @ moments[1]) + weight_decay * weight
+        loss = reference.spectral_loss_of_weight(weight, *moments)
+        return loss + 0.5 * weight_decay * np.sum(weight**2), slope.ravel()
+
+    start = np.random.default_rng(3).normal(size=36)
+    found = scipy.optimize.minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-10})
+    assert abs(found.fun - optimum.loss) < 1e-9
+
+
+def test_barlow_twins_end_at_the_inverse_and_reach_any_subspace_when_narrow(moments):
+    cross_covariance = moments[1]
+    whole, valley = barlow_optimum(cross_covariance, 6)
+    np.testing.assert_allclose(whole.gram, np.linalg.inv(cross_covariance), rtol=1e-9)
+    assert int(valley) == 0
+    narrow, valley = barlow_optimum(cross_covariance, 2)
+    assert int(valley) == 2 * 4
+    assert abs(narrow.loss + 2) < 1e-12
+    values, vectors = np.linalg.eigh(cross_covariance)
+    np.testing.assert_allclose(
+        narrow.gram, (vectors[:, -2:] / values[-2:]) @ vectors[:, -2:].T, rtol=1e-9, atol=1e-12
+    )
+    # The weakest modes do as well: the loss does not choose.
+    other = (vectors[:, :2] / values[:2]) @ vectors[:, :2].T
+    assert abs(quadratic_value(barlow_loss(cross_covariance), other) - narrow.loss) < 1e-10
+
+
+def test_barlow_descent_from_smaller_starts_comes_nearer_to_the_top_subspace():
+    shared = np.diag([1.0, 0.7, 0.5])
+    rng = np.random.default_rng(4)
+    start = rng.normal(size=(1, 3))
+    affinities = []
+    for scale in (0.3, 0.03, 0.003):
+        weight = scale * start
+        for _ in range(4000):
+            weight = weight + 0.02 * 4 * (1 - weight @ shared @ weight.T) * (weight @ shared)
+        affinities.append(weight[0, 0] ** 2 / np.sum(weight**2))
+    assert affinities[0] < affinities[1] < affinities[2]
+    expected = barlow_optimum(shared, 1)[0].gram
+    np.testing.assert_allclose(expected, np.diag([1.0, 0.0, 0.0]), atol=1e-14)
+
+
+def test_the_random_energy_load_marks_where_the_closed_form_breaks():
+    rng = np.random.default_rng(5)
+    negatives, relative = 4095, {}
+    for variance in (4.0, 12.0, 30.0):
+        # log mean exp over K Gaussians of this variance, beside its annealed value.
+        sums = rng.normal(size=(400, negatives)) * np.sqrt(variance)
+        relative[variance] = np.mean(np.log(np.mean(np.exp(sums), axis=1))) / (variance / 2)
+    loads = {v: float(random_energy_load(jnp.array([v**0.5]), 1.0, negatives)) for v in relative}
+    assert loads[4.0] < loads[12.0] < 1.0 < loads[30.0]
+    assert relative[4.0] > 0.98 > relative[12.0] > 0.9 > relative[30.0]
+
+
+def test_gaussian_information_is_that_of_the_joint_covariance(moments):
+    covariance, cross_covariance = moments
+    joint = np.block([[covariance, cross_covariance], [cross_covariance, covariance]])
+    expected = np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(joint)[1]
+    alignments = np.linalg.eigvals(np.linalg.solve(covariance, cross_covariance)).real
+    assert abs(gaussian_mutual_information(alignments) - expected) < 1e-12
+
+
+def test_losses_compile_and_differentiate_in_their_parameters(moments):
+    covariance, cross_covariance = map(jnp.asarray, moments)
+
+    @jax.jit
+    def loss_of(invariance_weight):
+        return quadratic_optimum(vicreg_loss(covariance, cross_covariance, invariance_weight)).loss
+
+    step = 1e-6
+    expected = (loss_of(1.5 + step) - loss_of(1.5 - step)) / (2 * step)
+    assert abs(jax.grad(loss_of)(1.5) - expected) < 1e-7 * abs(expected)

@@ -1,0 +1,304 @@
+"""How invariant a representation is to augmentation, and along which directions."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Float, Int
+
+from theory.linalg.alignment import alignment
+from theory.linalg.arrays import Arr, Matrix, Scalar, Vector, compiled, require_float64
+from theory.linalg.errors import InputError
+
+Views = Float[Arr, "images views dim"]
+EmbeddingViews = Float[Arr, "images views out"]
+
+
+class OrbitCovariances(NamedTuple):
+    """Covariance split into what augmentation adds and what distinguishes images.
+
+    Attributes:
+      within: Σ_w, mean covariance of the views of one image.
+      between: Σ_b, covariance of the images' augmentation means.
+    """
+
+    within: Matrix
+    between: Matrix
+
+
+class AugmentationFractions(NamedTuple):
+    """Generalized spectrum of (Σ_w, S): how much of each direction is augmentation noise.
+
+    Attributes:
+      values: ρ, ascending; 1 outside the range of S.
+      directions: Columns g with gᵀSg = 1 and gᵀΣ_w g = ρ; zero outside the range of S.
+      rank: Dimension of the range of S.
+    """
+
+    values: Vector
+    directions: Matrix
+    rank: Int[Arr, ""]
+
+
+@compiled()
+def orbit_covariances(views: Views) -> OrbitCovariances:
+    r"""Unbiased within-orbit and between-image covariances from views.
+
+    :math:`\hat\Sigma_w = \frac{1}{n(V-1)}\sum_{iv}(x_{iv}-\bar x_i)(x_{iv}-\bar x_i)^\top` and
+    :math:`\hat\Sigma_b = \mathrm{Cov}_{n-1}(\bar x_i) - \hat\Sigma_w / V`.
+
+    Args:
+      views: Representations of V views of each of n images; views of one row are of one image.
+
+    Returns:
+      `OrbitCovariances`; the unbiased between covariance can have negative eigenvalues of the
+      size of its sampling error.
+
+    Raises:
+      InputError: Fewer than two images or two views.
+
+    Accuracy:
+      Unbiased; standard errors of order 1/√(n(V-1)) and 1/√n.
+
+    Source:
+      Derived: one-way analysis of variance with the image as the class.
+
+    Example:
+      Two images, two views each, moved by augmentation along the second axis only:
+
+      >>> import jax, numpy as np
+      >>> views = np.array([[[1.0, 1.0], [1.0, -1.0]], [[-1.0, 1.0], [-1.0, -1.0]]])
+      >>> with jax.enable_x64(True):
+      ...     split = orbit_covariances(views)
+      ...     print(split.within.diagonal(), split.between.diagonal())
+      [0. 2.] [ 2. -1.]
+    """
+    require_float64(views=views)
+    num_images, num_views, dim = views.shape
+    if num_images < 2 or num_views < 2:
+        raise InputError(
+            f"orbit covariances of {num_images} images with {num_views} views: give at least two"
+            " images and two views of each"
+        )
+    views = jnp.asarray(views)
+    means = jnp.mean(views, axis=1)
+    residual = (views - means[:, None, :]).reshape(-1, dim)
+    within = residual.T @ residual / (num_images * (num_views - 1))
+    spread = means - jnp.mean(means, axis=0, keepdims=True)
+    return OrbitCovariances(within, spread.T @ spread / (num_images - 1) - within / num_views)
+
+
+def within_covariance(covariance: Matrix, cross_covariance: Matrix) -> Matrix:
+    """Within-orbit covariance Σ_w = Σ − M of raw or centered second moments."""
+    require_float64(covariance=covariance, cross_covariance=cross_covariance)
+    return covariance - 0.5 * (cross_covariance + cross_covariance.T)
+
+
+@compiled()
+def invariance_defect(
+    covariance: Matrix, cross_covariance: Matrix, mean: Vector | None = None
+) -> Scalar:
+    r"""Share of a representation's variance that is augmentation: 0 is invariant, 1 pure noise.
+
+    :math:`I = \mathrm{tr}\,\Sigma_w / \mathrm{tr}\,S` with :math:`\Sigma_w = \Sigma - M` and the
+    total covariance :math:`S = \Sigma - \mu\mu^\top`. Free of scale.
+
+    Args:
+      covariance: Σ = E[x xᵀ] of views of the representation.
+      cross_covariance: M = E[x x⁺ᵀ] of positive pairs.
+      mean: μ = E[x], subtracted from the raw moments; without it they are taken as centered,
+        and an uncentered representation looks more invariant than it is.
+
+    Returns:
+      The defect I, shape ().
+
+    Accuracy:
+      Exact for population moments; for sample moments over all pairs of views numerator is
+      unbiased and the ratio's bias O(1/images).
+
+    Source:
+      Derived; the trace form of `augmentation_fractions`.
+
+    Example:
+      A direction that augmentation redraws (correlation 0) next to one it never touches:
+
+      >>> import jax, numpy as np
+      >>> with jax.enable_x64(True):
+      ...     print(float(invariance_defect(np.diag([3.0, 1.0]), np.diag([3.0, 0.0]))))
+      0.25
+    """
+    require_float64(covariance=covariance, cross_covariance=cross_covariance, mean=mean)
+    offset = 0.0 if mean is None else jnp.vdot(mean, mean)
+    return trace_invariance_defect(jnp.trace(covariance), jnp.trace(cross_covariance), offset)
+
+
+def trace_invariance_defect(square: Scalar, product: Scalar, offset: float | Scalar = 0) -> Scalar:
+    """Invariance defect from numbers that a training step averages, in their own precision.
+
+    Args:
+      square: E‖x‖², the trace of the covariance.
+      product: E x·x⁺ of positive pairs, the trace of the cross-covariance.
+      offset: ‖E x‖²; 0 for a centered representation.
+
+    Returns:
+      (square − product) / (square − offset), shape ().
+
+    Accuracy:
+      Exact to rounding, which counts where the offset is most of the square: center first then.
+
+    Source:
+      Derived, see `invariance_defect`.
+
+    Example:
+      >>> round(float(trace_invariance_defect(jnp.float32(4.0), jnp.float32(3.0))), 6)
+      0.25
+    """
+    return (square - product) / (square - offset)
+
+
+@compiled()
+def view_invariance_defect(views: Views) -> Scalar:
+    r"""Invariance defect from views, with unbiased numerator and denominator.
+
+    :math:`I = \mathrm{tr}\,\hat\Sigma_w / \mathrm{tr}(\hat\Sigma_w + \hat\Sigma_b)` with
+    `orbit_covariances`: the within sum carries the factor V/(V-1), without which two views would
+    halve the defect.
+
+    Args:
+      views: Representations, (images, views, dim), at least two of each; not centered needed.
+
+    Returns:
+      The defect, shape ().
+
+    Raises:
+      InputError: Fewer than two images or two views.
+
+    Accuracy:
+      Ratio of unbiased traces, bias O(1/images); twelve views or more keep its spread small.
+
+    Source:
+      Derived.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> rng = np.random.default_rng(0)
+      >>> views = rng.standard_normal((4000, 1, 2)) + rng.standard_normal((4000, 2, 2))
+      >>> with jax.enable_x64(True):
+      ...     print(round(float(view_invariance_defect(views)), 1))
+      0.5
+    """
+    within, between = orbit_covariances(views)
+    return jnp.trace(within) / (jnp.trace(within) + jnp.trace(between))
+
+
+def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar) -> Scalar:
+    """Projector suppression R = I(embedding) / I(feature).
+
+    Args:
+      embedding_defect: I of the embedding.
+      feature_defect: I of the feature, measured at the same strength; > 0.
+
+    Returns:
+      R: below 1 the head removes augmentation, above 1 it amplifies it. R crosses 1 from above
+      as the strength of training grows.
+    """
+    return jnp.asarray(embedding_defect) / jnp.asarray(feature_defect)
+
+
+@compiled()
+def orbit_compression(features: Views, embeddings: EmbeddingViews) -> Scalar:
+    """Scale-free orbit compression I(feature) / I(embedding) = 1 / R from views of both.
+
+    Raw orbit spreads in two spaces of different scale cannot be compared: a head fed features of
+    another norm than in training shrinks everything, signal included, and ratios of 20 to 4000
+    seen that way were 1.5 without scale. Feed the head what it was trained on.
+
+    Args:
+      features: Views before the head, (images, views, dim).
+      embeddings: The same views after it.
+
+    Returns:
+      The ratio, shape (); above 1 the head removes augmentation. 1 for an orthogonal head.
+
+    Raises:
+      InputError: Fewer than two images or two views.
+
+    Accuracy:
+      As `view_invariance_defect`.
+
+    Source:
+      Derived.
+
+    Example:
+      A head that only scales compresses nothing:
+
+      >>> import jax, numpy as np
+      >>> views = np.random.default_rng(0).standard_normal((20, 3, 4))
+      >>> with jax.enable_x64(True):
+      ...     print(round(float(orbit_compression(views, 1e-3 * views)), 9))
+      1.0
+    """
+    return view_invariance_defect(features) / view_invariance_defect(embeddings)
+
+
+@compiled()
+def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
+    """Mean cosine between views of one image at the embedding, minus that at the feature.
+
+    Scale-free like `orbit_compression`, but uncentered: a common mean raises both cosines.
+
+    Args:
+      features: Views before the head, (images, views, dim), none of them zero.
+      embeddings: The same views after it.
+
+    Returns:
+      The gain in [-2, 2], shape (); above 0 the head draws views together.
+    """
+    require_float64(features=features, embeddings=embeddings)
+
+    def mean_cosine(views):
+        unit = views / jnp.linalg.norm(views, axis=-1, keepdims=True)
+        num_views = views.shape[1]
+        sums = jnp.sum(jnp.sum(unit, axis=1) ** 2, axis=-1)
+        return jnp.mean(sums - num_views) / (num_views * (num_views - 1))
+
+    return mean_cosine(jnp.asarray(embeddings)) - mean_cosine(jnp.asarray(features))
+
+
+@compiled()
+def augmentation_fractions(
+    within: Matrix, covariance: Matrix, *, range_tolerance: float | Scalar = 1e-10
+) -> AugmentationFractions:
+    r"""Fraction of each generalized direction's variance that is augmentation noise.
+
+    Eigenpairs of :math:`S^{-1/2}\Sigma_w S^{-1/2} = U\rho U^\top` with directions
+    :math:`g_k = S^{-1/2}U_k`. For centered moments :math:`\rho = 1 - a` with the alignment a, and
+    (1 - ρ)/ρ are the eigenvalues of linear discriminant analysis of images against views.
+
+    Args:
+      within: Σ_w, within-orbit covariance.
+      covariance: S = Σ_w + Σ_b, total covariance (centered).
+      range_tolerance: Directions whose eigenvalue of S is at or below this fraction of the
+        largest are outside the data: 1e-10 exact, 1e-6 for moments accumulated in float32.
+
+    Returns:
+      `AugmentationFractions`, the most invariant direction first.
+
+    Accuracy:
+      Values to about machine precision times 1 + condition of S on its range; absolute, so a
+      fraction near 0 has few relative digits. Sampled moments can exceed 1.
+
+    Source:
+      Derived: generalized eigenproblem Σ_w g = ρ S g.
+
+    Example:
+      The strong direction is half noise, the weak one clean, so the weak one comes first:
+
+      >>> import jax, numpy as np
+      >>> with jax.enable_x64(True):
+      ...     print(augmentation_fractions(np.diag([2.0, 0.0]), np.diag([4.0, 1.0])).values)
+      [0.  0.5]
+    """
+    require_float64(within=within, covariance=covariance)
+    covariance = jnp.asarray(covariance)
+    aligned = alignment(covariance, covariance - within, range_tolerance=range_tolerance)
+    return AugmentationFractions(1.0 - aligned.values, aligned.directions, aligned.rank)

@@ -1,0 +1,146 @@
+"""Data of independent features of given strength, and augmentations that act on each of them.
+
+Features are orthonormal directions. An image has feature i with amplitude φ_i ε_i, ε_i = ±1, and
+noise of variance τ² that its views share; a view keeps feature i with probability α_i, and adds
+noise of variance σ². Not keeping means drawing the sign afresh (resampling), or zero (dropping):
+the two differ in what a network makes of the feature.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, PRNGKeyArray
+
+from theory.linalg.arrays import Arr, Scalar, compiled, require_float64
+from theory.moments.moments import Moments
+
+Features = Float[Arr, " dim"]
+Views = Float[Arr, "images views dim"]
+
+
+class FeatureModel(NamedTuple):
+    """Strengths of features and what augmentation does to them.
+
+    Attributes:
+      strength: φ_i, amplitude of each feature, at least 0.
+      retention: α_i, probability that a view keeps it, between 0 and 1.
+      view_noise: σ, standard deviation of the noise of a view in every direction.
+      shared_noise: τ, standard deviation of the noise that all views of an image share.
+    """
+
+    strength: Features
+    retention: Features
+    view_noise: float | Scalar = 0.0
+    shared_noise: float | Scalar = 0.0
+
+
+@compiled()
+def resampling_moments(model: FeatureModel) -> Moments:
+    """Views that draw a feature's sign afresh: Σ_ii = φ² + τ² + σ², M_ii = α²φ² + τ².
+
+    Keeping always (α = 1) leaves views that differ by noise alone. Without shared noise the weight
+    of a feature after the head is αφ/(φ² + σ²).
+
+    Args:
+      model: The features.
+
+    Returns:
+      Population `Moments`, diagonal.
+
+    Raises:
+      InputError: The model is not float64.
+
+    Accuracy:
+      Exact.
+
+    Source:
+      Derived: both views keep a feature with probability α².
+
+    Example:
+      Augmentation that resamples a feature lowers its weight:
+
+      >>> with jax.enable_x64(True):
+      ...     model = FeatureModel(jnp.ones(2), jnp.array([1.0, 0.5]), view_noise=1.0)
+      ...     moments = resampling_moments(model)
+      ...     (jnp.diagonal(moments.cross_covariance) ** 0.5 / 2.0).tolist()
+      [0.5, 0.25]
+    """
+    _require_float64(model)
+    squares = model.strength**2
+    return _diagonal_moments(model, squares, model.retention**2 * squares)
+
+
+@compiled()
+def dropping_moments(model: FeatureModel) -> Moments:
+    """Views that set a feature to zero: Σ_ii = αφ² + τ² + σ², M_ii = α²φ² + τ².
+
+    Without any noise the weight after the head is 1/φ whatever the retention, for only the
+    alignment falls: dropping alone does not make a network forget a feature.
+
+    Args:
+      model: The features.
+
+    Returns:
+      Population `Moments`, diagonal.
+
+    Raises:
+      InputError: The model is not float64.
+
+    Accuracy:
+      Exact.
+
+    Source:
+      Derived.
+
+    Example:
+      >>> with jax.enable_x64(True):
+      ...     moments = dropping_moments(FeatureModel(jnp.ones(2), jnp.array([1.0, 0.5])))
+      ...     variance, shared = map(jnp.diagonal, (moments.covariance, moments.cross_covariance))
+      ...     (shared**0.5 / variance).tolist(), (shared / variance).tolist()
+      ([1.0, 1.0], [1.0, 0.5])
+    """
+    _require_float64(model)
+    squares = model.strength**2
+    return _diagonal_moments(model, model.retention * squares, model.retention**2 * squares)
+
+
+def resampling_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
+    """Sample of images and their views with features resampled; see `resampling_moments`."""
+    _require_float64(model)
+    keys = jax.random.split(key, 5)
+    shape = (images, views, model.strength.shape[0])
+    signs = _signs(keys[0], (images, 1, shape[2]))
+    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
+    features = jnp.where(kept, signs, _signs(keys[2], shape))
+    return _noisy(keys[3:], model, features, shape)
+
+
+def dropping_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
+    """Sample of images and their views with features set to zero; see `dropping_moments`."""
+    _require_float64(model)
+    keys = jax.random.split(key, 4)
+    shape = (images, views, model.strength.shape[0])
+    signs = _signs(keys[0], (images, 1, shape[2]))
+    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
+    return _noisy(keys[2:], model, jnp.where(kept, signs, 0.0), shape)
+
+
+def _require_float64(model: FeatureModel) -> None:
+    require_float64(**model._asdict())
+
+
+def _diagonal_moments(model: FeatureModel, variance: Features, shared: Features) -> Moments:
+    common = shared + model.shared_noise**2
+    noise = model.shared_noise**2 + model.view_noise**2
+    return Moments(jnp.diag(variance + noise), jnp.diag(common), mean=jnp.zeros_like(variance))
+
+
+def _signs(key, shape):
+    return jax.random.rademacher(key, shape, float)
+
+
+def _noisy(keys, model, features, shape):
+    shared = model.shared_noise * jax.random.normal(keys[0], (shape[0], 1, shape[2]), float)
+    noise = model.view_noise * jax.random.normal(keys[1], shape, float)
+    return model.strength[None, None, :] * features + shared + noise
