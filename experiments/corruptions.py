@@ -59,7 +59,8 @@ SCOPE = (
     " ImageNet-9, -R and -A, are not here. With them on disk: load_dataset('cifar10_corrupted/"
     "fog_5', …), ('imagenet_r', …), ('imagenet_a', …) and ('folder:PATH', …) of"
     " ssljax.data.datasets give the images, ssljax.load(RUN).layers(images, ('feature',"
-    " 'embedding')) the features, and ssljax.measure.probe.linear_probe fits on one set and tests on another."
+    " 'embedding')) the features, and ssljax.measure.probe.linear_probe fits on one"
+    " set and tests on another."
 )
 
 
