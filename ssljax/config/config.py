@@ -91,6 +91,10 @@ class Config:
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    start_from: str = setting(
+        "", "run folder whose weights training starts from, part by part; empty: drawn from seed"
+    )
+    freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head")
     batch_size: int = setting(128, "images per step, over all devices")
     accumulate: int = setting(
         1,
@@ -119,6 +123,12 @@ class Config:
     precision: Literal["float32", "bfloat16", "float64"] = setting(
         "float32", "bfloat16: computed so, parameters stay float32"
     )
+    matmul_precision: Literal["default", "high", "highest"] = setting(
+        "default", "of products in the step; default: what the device is fastest at"
+    )
+    sinks: tuple[str, ...] = setting(
+        ("tensorboard",), "where metrics go besides metrics.jsonl: tensorboard, wandb"
+    )
 
     def __post_init__(self):
         require_choices("", self)
@@ -143,6 +153,12 @@ class Config:
             "accumulate",
             self.accumulate,
             f"a divisor of the batch size {self.batch_size}",
+        )
+        require(
+            set(self.freeze) <= {"encoder", "head"}, "freeze", self.freeze, "encoder, head or both"
+        )
+        require(
+            set(self.sinks) <= {"tensorboard", "wandb"}, "sinks", self.sinks, "tensorboard or wandb"
         )
         self._check_views()
         self._check_objective()

@@ -23,6 +23,7 @@ _FREE = (
     "checkpoint_every",
     "keep_checkpoints",
     "best_metric",
+    "sinks",
     "devices",
     "mesh",
     "parallel",
