@@ -7,7 +7,7 @@ import sys
 
 import jax
 
-from theory.commands import compare, flow, modes, phase, solve, sweep
+from theory.commands import compare, explore, flow, modes, phase, solve, sweep
 from theory.commands.arguments import make_parser
 from theory.linalg.errors import InputError
 
@@ -15,7 +15,7 @@ from theory.linalg.errors import InputError
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when a result was written, 2 when the input could not be used."""
     parser, commands = make_parser()
-    for command in (solve, flow, modes, sweep, phase, compare):
+    for command in (solve, flow, modes, sweep, phase, compare, explore):
         command.add(commands)
     options = parser.parse_args(arguments)
     try:
