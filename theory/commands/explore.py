@@ -99,9 +99,7 @@ def explorer_page(
         "about": "Each feature has its own variance in a view and its own share common to both"
         " views. Both can be changed below.",
         "toy": True,
-        "modes": [
-            {"name": name, "scale": scale, "alignment": kept} for name, scale, kept in _TOY
-        ],
+        "modes": [{"name": name, "scale": scale, "alignment": kept} for name, scale, kept in _TOY],
     }
     sources = [toy, *(_file_source(path, num_modes, range_tolerance) for path in paths)]
     data = json.dumps({"sources": sources}).replace("</", "<\\/")

@@ -11,8 +11,8 @@ import subprocess
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests import reference
 
+from tests import reference
 from theory.commands import main
 from theory.commands.explore import explorer_page
 from theory.dynamics.decayed_courses import decayed_time_courses
