@@ -6,8 +6,9 @@ For n images with V views each, x_iv a layer's output and m_i = sum_v x_iv,
     cross_covariance  = (sum_i m_i m_i^T - n V covariance) / (n V (V - 1)),
 
 the average over all V (V - 1) ordered pairs of different views, at the cost of one extra Gram
-matrix. Products are float32 at the highest precision, sums over batches compensated (Kahan),
-differences taken in float64 on the host.
+matrix. Layers are computed in float32, their products and sums in float64: the products of float32
+numbers rounded to float32 would put a floor of relative size 1e-8 under every eigenvalue, which
+hides what a collapsed layer lacks.
 """
 
 from collections.abc import Callable
@@ -121,9 +122,9 @@ def layer_sums(
 ) -> dict[str, MomentSums]:
     """Sums behind the moments of named layers, over fresh augmented views.
 
-    One compiled step is called again and again on donated sums, without waiting for the device;
-    a second call with another key, strength, parameters or images of the same shape compiles
-    nothing.
+    Two compiled functions, of outputs and of donated sums, are called again and again without
+    waiting for the device; a second call with another key, strength, parameters or images of the
+    same shape compiles nothing.
 
     Args:
         apply: ``apply(params, statistics, images, *, train, layers) -> (dict, statistics)``, a
@@ -150,8 +151,8 @@ def layer_sums(
         UsageError: for fewer than two views or two images, or a layer that is not (batch, dim).
 
     Accuracy:
-        Relative to the largest entry about 1e-7 for the covariance and for the pair sums, so
-        ``2e-7 (1 + 1/(V-1))`` of the covariance for the cross-covariance.
+        The sums are those of the float32 outputs to float64 rounding; on TPUs, whose matrix units
+        have no float64, each batch's products are float32 (1e-7 of the largest entry).
     """
     if views < 2:
         raise UsageError(f"{views} views per image; pairs need at least 2")
@@ -178,12 +179,22 @@ def layer_sums(
             # The last batch repeats an image with weight 0, so that one shape is compiled.
             rows = np.concatenate([rows, np.full((batch_size - len(rows),), rows[0])])
             batch = jax.device_put((images[rows], rows, weights), sharding)
-            inputs = (params, statistics, batch, pixel_scale, view_key, strength)
-            if sums is None:
-                shapes = _step.eval_shape(apply, policy, views, layers, mesh, None, *inputs)
-                zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-                sums = jax.device_put(zeros, None if mesh is None else _columns(zeros, mesh))
-            sums = _step(apply, policy, views, layers, mesh, sums, *inputs)
+            outputs = _outputs(
+                apply,
+                policy,
+                views,
+                layers,
+                params,
+                statistics,
+                batch,
+                pixel_scale,
+                view_key,
+                strength,
+            )
+            # Only here: random draws in the first function would change with the context.
+            with jax.enable_x64(True):
+                sums = _zeros(outputs, mesh) if sums is None else sums
+                sums = _add(mesh, sums, outputs)
             if progress is not None:
                 progress(min(first + batch_size, stop), len(images))
         halves.append(jax.device_get(sums))
@@ -196,23 +207,48 @@ def _permutation(key, size):
     return permuted(key, jnp.arange(size), size)
 
 
-class _Sum(NamedTuple):
-    """A running sum and what rounding has added to it so far (Kahan)."""
+class _Sums(NamedTuple):
+    """Running sums of one layer over one half of the images, as in `MomentSums`."""
 
-    value: Array
-    excess: Array
+    second: Array
+    pairs: Array
+    total: Array
 
 
-def _added(running, term):
-    if running is None:
-        return _Sum(term, jnp.zeros_like(term))
-    corrected = term - running.excess
-    value = running.value + corrected
-    return _Sum(value, (value - running.value) - corrected)
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _outputs(
+    apply, policy, views, layers, params, statistics, batch, pixel_scale, key, strength
+) -> dict[str, Float[Array, "batch views dim"]]:
+    images, rows, weights = batch
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), views))(rows)
+    pixels = jnp.repeat(images.astype(jnp.float32) * pixel_scale, views, axis=0)
+    with jax.default_matmul_precision("highest"):
+        pixels = augment(jnp.reshape(keys, (-1,)), pixels, policy, strength)
+    outputs, _ = apply(params, statistics, pixels, train=False, layers=layers)
+    result = {}
+    for name in layers:
+        if outputs[name].ndim != 2:
+            raise UsageError(
+                f"layer {name} has shape {outputs[name].shape}; moments need (batch, dim): name "
+                "the pooled layer"
+            )
+        x = outputs[name] * jnp.repeat(weights, views)[:, None].astype(outputs[name].dtype)
+        result[name] = jnp.reshape(x, (len(rows), views, -1))
+    return result
+
+
+def _zeros(outputs, mesh):
+    """Sums of no images, each whole on the devices or its columns divided over the model."""
+
+    def zeros(x):
+        dim = x.shape[-1]
+        sums = _Sums(np.zeros((dim, dim)), np.zeros((dim, dim)), np.zeros(dim))
+        return jax.device_put(sums, None if mesh is None else _columns(sums, mesh))
+
+    return {name: zeros(x) for name, x in outputs.items()}
 
 
 def _columns(sums, mesh):
-    """Where each sum lies: whole, or its columns divided over the model."""
     model = mesh.shape.get(MODEL_AXIS, 1)
 
     def sharding(leaf):
@@ -223,31 +259,22 @@ def _columns(sums, mesh):
     return jax.tree.map(sharding, sums)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4), donate_argnums=(5,))
-def _step(
-    apply, policy, views, layers, mesh, sums, params, statistics, batch, pixel_scale, key, strength
-):
-    images, rows, weights = batch
-    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), views))(rows)
-    pixels = jnp.repeat(images.astype(jnp.float32) * pixel_scale, views, axis=0)
-    pixels = augment(jnp.reshape(keys, (-1,)), pixels, policy, strength)
-    outputs, _ = apply(params, statistics, pixels, train=False, layers=layers)
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _add(mesh, sums, outputs):
+    factors = jnp.float32 if jax.default_backend() == "tpu" else jnp.float64
+
+    def gram(x):
+        x = x.astype(factors)
+        return jnp.matmul(x.T, x, precision="highest").astype(jnp.float64)
+
     result = {}
-    for name in layers:
-        if outputs[name].ndim != 2:
-            raise UsageError(
-                f"layer {name} has shape {outputs[name].shape}; moments need (batch, dim): name "
-                "the pooled layer"
-            )
-        x = outputs[name]
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        x = x * jnp.repeat(weights, views)[:, None].astype(x.dtype)
-        image_sums = jnp.sum(jnp.reshape(x, (len(rows), views, -1)), axis=1)
-        before = (None,) * 3 if sums is None else sums[name]
-        result[name] = (
-            _added(before[0], jnp.matmul(x.T, x, precision="highest")),
-            _added(before[1], jnp.matmul(image_sums.T, image_sums, precision="highest")),
-            _added(before[2], jnp.sum(image_sums, axis=0)),
+    for name, x in outputs.items():
+        image_sums = jnp.sum(x, axis=1, dtype=jnp.float64)
+        before = sums[name]
+        result[name] = _Sums(
+            before.second + gram(x.reshape(-1, x.shape[-1])),
+            before.pairs + gram(image_sums),
+            before.total + jnp.sum(image_sums, axis=0),
         )
     if mesh is None:
         return result
@@ -255,16 +282,7 @@ def _step(
 
 
 def _stacked(halves, name, counts, views):
-    second, pairs, total = (
-        np.stack(
-            [
-                np.asarray(half[name][which].value, np.float64)
-                - np.asarray(half[name][which].excess, np.float64)
-                for half in halves
-            ]
-        )
-        for which in range(3)
-    )
+    second, pairs, total = (np.stack(parts) for parts in zip(*(half[name] for half in halves)))
     return MomentSums(_symmetric(second), _symmetric(pairs), total, counts, views)
 
 

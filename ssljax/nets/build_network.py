@@ -14,7 +14,7 @@ from ssljax.nets.diagonal import DiagonalEncoder, SubvectorHead, SymmetrizedReLU
 from ssljax.nets.head import LinearHead, MLPHead, NoHead, ReweightingHead
 from ssljax.nets.linear import LinearEncoder
 from ssljax.nets.mlp import MLPEncoder
-from ssljax.nets.network import HeadBuilder, Network, make_network
+from ssljax.nets.network import HeadBuilder, Network, evaluate_with, make_network
 from ssljax.nets.resnet import ResNet, resnet_stages
 from ssljax.system.errors import UsageError
 
@@ -62,13 +62,19 @@ def build_network(
       UsageError: A part cannot be built as described.
     """
     dtypes = {"param_dtype": float_type(config)}
-    computed = dtypes | {"dtype": jnp.bfloat16 if config.precision == "bfloat16" else None}
-    return make_network(
-        _encoder(config, image_shape, batch_groups, dtypes, computed),
-        _head(config, batch_groups, dtypes, computed),
-        predictor_builder=_predictor(config, batch_groups, computed),
-        axis_name=axis_name,
-    )
+
+    def network(dtype: Any) -> Network:
+        computed = dtypes | {"dtype": dtype}
+        return make_network(
+            _encoder(config, image_shape, batch_groups, dtypes, computed),
+            _head(config, batch_groups, dtypes, computed),
+            predictor_builder=_predictor(config, batch_groups, computed),
+            axis_name=axis_name,
+        )
+
+    if config.precision == "bfloat16":
+        return evaluate_with(network(jnp.bfloat16), network(None))
+    return network(None)
 
 
 def _encoder(config, image_shape, batch_groups, dtypes, computed):

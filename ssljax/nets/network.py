@@ -4,11 +4,17 @@ Modules are only declared with NNX. Everything after this file sees nested dicti
 string keys: `params` (trained) and `statistics` (running means, not trained). Merging and
 splitting happen while tracing, so a compiled step never pays for them, and a trained module
 cannot lose its statistics: they are returned or they do not exist.
+
+Evaluation mode is for measuring, whatever training computes in: its products are taken at the
+highest precision of the device, and `evaluate_with` gives a network that trains in bfloat16 an
+evaluation in float32.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 from flax import nnx
 
 from ssljax.system.arrays import Array, PRNGKeyArray
@@ -45,7 +51,8 @@ class Network(NamedTuple):
       apply: ``apply(params, statistics, images, *, train, layers=()) -> (outputs, statistics)``.
         ``images`` (batch, height, width, channels), float. ``train`` is static: True takes
         normalization statistics from the batch and returns the updated running ones, False
-        uses the running ones and returns them unchanged. ``outputs`` holds ``embedding`` and
+        uses the running ones, returns them unchanged and takes every product at the highest
+        precision of the device. ``outputs`` holds ``embedding`` and
         every name asked for in ``layers``; what is not asked for costs nothing once compiled.
       layers: Every pooled layer name, in order: ``input``, ``stem``, ``stage1``..., ``feature``,
         ``head1``..., ``embedding`` and, where there is one, ``predictor``. Convolutional layers
@@ -84,6 +91,7 @@ def make_network(
     *,
     predictor_builder: HeadBuilder | None = None,
     axis_name: str | None = None,
+    training_precision: str | None = None,
 ) -> Network:
     """Two pure functions for an encoder, a projection head and, optionally, a predictor.
 
@@ -95,6 +103,9 @@ def make_network(
       predictor_builder: As ``head_builder``, on top of the embedding (BYOL, SimSiam).
       axis_name: Name of the ``jax.pmap`` axis over which batch statistics are averaged. Leave
         None under ``jax.jit``: there statistics are those of the global batch by construction.
+      training_precision: Precision of products in training mode, forward and backward, as
+        `jax.default_matmul_precision` names it; None leaves it to JAX, which rounds float32
+        operands to TF32 or bfloat16 on accelerators.
 
     Returns:
       The `Network`. Two networks that differ only in ``axis_name`` have the same trees.
@@ -117,7 +128,9 @@ def make_network(
 
     def forward(params, statistics, images, train):
         model = nnx.merge(graph, nnx.State(params), nnx.State(statistics))
-        outputs = model(images, train=train)
+        precision = training_precision if train else "highest"
+        with nullcontext() if precision is None else jax.default_matmul_precision(precision):
+            outputs = model(images, train=train)
         return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
     def apply(
@@ -143,3 +156,31 @@ def make_network(
         return wanted, new_statistics if train else statistics
 
     return Network(init, apply, names)
+
+
+def evaluate_with(network: Network, evaluated: Network) -> Network:
+    """Replace what a network computes in evaluation mode.
+
+    Rounding a feature to bfloat16 adds to its covariance a floor of relative size 1e-5 in every
+    direction, so that a collapsed representation looks full-rank.
+
+    Args:
+      network: Trains in bfloat16.
+      evaluated: The same modules built for float32, with the same trees of parameters.
+
+    Returns:
+      ``network`` in training mode and ``evaluated`` in evaluation mode.
+    """
+
+    def apply(
+        params: Tree,
+        statistics: Tree,
+        images: Array,
+        *,
+        train: bool,
+        layers: tuple[str, ...] = (),
+    ) -> tuple[dict[str, Array], Tree]:
+        chosen = network if train else evaluated
+        return chosen.apply(params, statistics, images, train=train, layers=layers)
+
+    return network._replace(apply=apply)
