@@ -14,6 +14,7 @@ from ssljax.training.devices import divided_batch
 
 
 @partial(jax.jit, static_argnums=(0, 1))
+@jax.default_matmul_precision("highest")
 def _outputs(apply, layers, params, statistics, images, pixel_scale):
     outputs, _ = apply(
         params, statistics, images.astype(jnp.float32) * pixel_scale, train=False, layers=layers

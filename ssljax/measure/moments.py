@@ -216,14 +216,14 @@ class _Sums(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@jax.default_matmul_precision("highest")
 def _outputs(
     apply, policy, views, layers, params, statistics, batch, pixel_scale, key, strength
 ) -> dict[str, Float[Array, "batch views dim"]]:
     images, rows, weights = batch
     keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), views))(rows)
     pixels = jnp.repeat(images.astype(jnp.float32) * pixel_scale, views, axis=0)
-    with jax.default_matmul_precision("highest"):
-        pixels = augment(jnp.reshape(keys, (-1,)), pixels, policy, strength)
+    pixels = augment(jnp.reshape(keys, (-1,)), pixels, policy, strength)
     outputs, _ = apply(params, statistics, pixels, train=False, layers=layers)
     result = {}
     for name in layers:
@@ -242,8 +242,8 @@ def _zeros(outputs, mesh):
 
     def zeros(x):
         dim = x.shape[-1]
-        sums = _Sums(np.zeros((dim, dim)), np.zeros((dim, dim)), np.zeros(dim))
-        return jax.device_put(sums, None if mesh is None else _columns(sums, mesh))
+        sums = _Sums(jnp.zeros((dim, dim)), jnp.zeros((dim, dim)), jnp.zeros(dim))
+        return sums if mesh is None else jax.device_put(sums, _columns(sums, mesh))
 
     return {name: zeros(x) for name, x in outputs.items()}
 

@@ -13,6 +13,7 @@ _CHUNK = 512
 
 
 @partial(jax.jit, static_argnames=("neighbors", "num_classes"))
+@jax.default_matmul_precision("highest")
 def _votes(train, labels, test, temperature, neighbors, num_classes):
     similarity = jnp.matmul(test, train.T, precision="highest")
     nearest, rows = jax.lax.top_k(similarity, neighbors)

@@ -123,6 +123,7 @@ PATIENCE = 5
 
 
 @jax.jit
+@jax.default_matmul_precision("highest")
 def _fit(inputs, labels, weights, start, l2, max_iterations, tolerance):
     def objective(params):
         kernel, bias = params

@@ -66,6 +66,7 @@ def settling_path(
 
 
 @partial(jax.jit, static_argnames=("batch_size", "momentum", "loss", "adaptive"))
+@jax.default_matmul_precision("highest")
 def settle_head(
     weights: Weights,
     features: Float[Array, "images views width"],
@@ -131,6 +132,7 @@ def settle_head(
 
 
 @partial(jax.jit, static_argnames=("batch_size", "batches", "loss"))
+@jax.default_matmul_precision("highest")
 def head_gradients(
     weights: Weights,
     features: Float[Array, "images views width"],

@@ -95,6 +95,7 @@ def sgd_probe(
 
 
 @partial(jax.jit, static_argnums=(6, 7, 8))
+@jax.default_matmul_precision("highest")
 def _descent(inputs, labels, key, l2, rate, momentum, num_classes, epochs, batch_size):
     count, dim = inputs.shape
     per_epoch = count // batch_size

@@ -34,6 +34,7 @@ def view_keys(key: PRNGKeyArray, num_images: int, num_views: int) -> Key[Array, 
 
 
 @partial(jax.jit, static_argnames=("apply", "policy", "layers"))
+@jax.default_matmul_precision("highest")
 def _outputs(apply, params, statistics, images, pixel_scale, keys, strength, policy, layers):
     batch, views = keys.shape
     pixels = jnp.repeat(images.astype(jnp.float32) * pixel_scale, views, axis=0)

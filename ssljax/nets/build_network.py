@@ -62,6 +62,7 @@ def build_network(
       UsageError: A part cannot be built as described.
     """
     dtypes = {"param_dtype": float_type(config)}
+    precision = None if config.matmul_precision == "default" else config.matmul_precision
 
     def network(dtype: Any) -> Network:
         computed = dtypes | {"dtype": dtype}
@@ -70,6 +71,7 @@ def build_network(
             _head(config, batch_groups, dtypes, computed),
             predictor_builder=_predictor(config, batch_groups, computed),
             axis_name=axis_name,
+            training_precision=precision,
         )
 
     if config.precision == "bfloat16":

@@ -102,22 +102,6 @@ def test_moments_are_measured_on_every_scheduled_step_from_the_start(finished):
         np.testing.assert_array_equal(array, _arrays(workdir / "moments" / "head1.npz")[name])
 
 
-def test_the_same_views_are_measured_each_time(finished):
-    """head1 is W1 times the input: with equal views its moments are one matrix seen by each W1."""
-    folders = sorted((finished[0] / "moments").glob("step_*"))
-    first, last = folders[0], folders[-1]
-    maps = [_arrays(folder / "head_weights.npz")["W1"].astype(float) for folder in (first, last)]
-    seen = [_arrays(folder / "head1.npz")["covariance"] for folder in (first, last)]
-    # 6 rows of W1 see a 6-dimensional part of 9 pixels; compare inside the part both see.
-    inputs = [np.linalg.pinv(w) @ c @ np.linalg.pinv(w).T for w, c in zip(maps, seen)]
-    shared = np.linalg.pinv(maps[0]) @ maps[0], np.linalg.pinv(maps[1]) @ maps[1]
-    np.testing.assert_allclose(
-        shared[0] @ inputs[0] @ shared[0], inputs[0], atol=1e-5 * np.abs(inputs[0]).max()
-    )
-    again = maps[1] @ np.linalg.lstsq(maps[0], np.eye(6), rcond=None)[0]
-    assert np.abs(again - np.eye(6)).max() > 1e-3  # the network did learn
-
-
 def test_neighbors_are_counted_beside_those_of_raw_pixels(finished):
     lines = [
         json.loads(line) for line in (finished[0] / "neighbors.jsonl").read_text().splitlines()
