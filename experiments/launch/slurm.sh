@@ -3,7 +3,10 @@
 #
 #   sbatch --partition=PARTITION experiments/launch/slurm.sh simclr_cifar10_200ep --data-dir /data/tfds
 #
-# The partition is the only thing to fill in; --nodes and --gpus-per-node on the command line win
+# The data come first: on a node with a network, once, into a folder that all nodes see,
+#   python -c "import tensorflow_datasets as tfds; tfds.builder('cifar10', data_dir='/data/tfds',
+#     file_format='array_record').download_and_prepare()"       (pip install 'ssljax-lab[prepare]')
+# The partition is the only other thing to fill in; --nodes and --gpus-per-node on the command line win
 # over the lines below. A run that is preempted or reaches its time limit saves, is queued again and
 # resumes. `bash slurm.sh --dry-run PRESET …` prints what a job would execute.
 #SBATCH --job-name=ssljax

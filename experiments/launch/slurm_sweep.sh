@@ -4,6 +4,8 @@
 #   sbatch --partition=PARTITION --array=0-5 experiments/launch/slurm_sweep.sh \
 #     digits_mlp --grid strength=0.2,0.5 --seeds 0,1,2 --workdir runs/sweep
 #
+# Presets on data sets that are not embedded also take --data-dir FOLDER, prepared as slurm.sh says.
+#
 # The numbers of --array: `python -m ssljax sweep … --dry-run` lists the runs, from 0. A task that
 # is queued again resumes its run. `bash slurm_sweep.sh --dry-run …` prints what a task would do.
 #SBATCH --job-name=ssljax-sweep

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Train on Cloud TPU virtual machines: one slice, or several joined by the data-center network.
 #
-#   PROJECT=my-project ZONE=us-west4-a BUCKET=my-bucket \
+#   PROJECT=my-project ZONE=us-west4-a BUCKET=my-bucket DATA=tfds \
 #     experiments/launch/tpu.sh all simclr_cifar10_200ep --num-steps 20000
 #
-# Steps, each also a command of its own: create, copy, run, fetch, delete; `all` does them in this
-# order and deletes the machines even when training fails. `run` again resumes. With --dry-run
-# first, every command is printed and none is executed.
+# Steps, each also a command of its own: create, data, copy, run, fetch, delete; `all` does them in
+# this order and deletes the machines even when training fails. `data` uploads the folder of data
+# sets DATA to the bucket, which the machines mount; `run` reads it there. `run` again resumes. With
+# --dry-run first, every command is printed and none is executed.
 #
 # Settings, from the environment:
 #   PROJECT ZONE BUCKET   required; the bucket (hierarchical namespace, made if need be) holds runs
+#   DATA                  folder of TFDS data sets on this machine, needed by `data` and by presets
+#                         whose images are not embedded; or give `run` a --data-dir of your own
 #   NAME                  of the machines (ssljax)
 #   TYPE                  accelerator of each slice (v5litepod-16)
 #   VERSION               runtime of the machines (v2-alpha-tpuv5-lite)
@@ -24,13 +27,13 @@ if [ "${1:-}" = "--dry-run" ]; then
   shift
 fi
 usage() {
-  sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,21s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 [ $# -ge 1 ] || usage
 step=$1
 shift
-case $step in create | copy | run | fetch | delete | all) ;; *) usage ;; esac
+case $step in create | data | copy | run | fetch | delete | all) ;; *) usage ;; esac
 for name in PROJECT ZONE BUCKET; do
   if [ -z "${!name:-}" ]; then
     echo "tpu.sh: $name is not set: put $name=… in front of the command" >&2
@@ -43,6 +46,11 @@ VERSION=${VERSION:-v2-alpha-tpuv5-lite}
 SLICES=${SLICES:-1}
 SPOT=${SPOT:-0}
 OUT=${OUT:-runs/$NAME}
+DATA=${DATA:-}
+if [ -n "$DATA" ] && [ ! -d "$DATA" ]; then
+  echo "tpu.sh: DATA is $DATA, which is no folder here: name the folder that holds the TFDS data sets" >&2
+  exit 2
+fi
 if ! [[ $SLICES =~ ^[1-9][0-9]*$ ]]; then
   echo "tpu.sh: SLICES is $SLICES: give a number of at least 1" >&2
   exit 2
@@ -82,6 +90,14 @@ create() {
   done
 }
 
+data() {
+  [ -n "$DATA" ] || {
+    echo "tpu.sh: DATA is not set: put DATA=FOLDER in front of the command, the folder of TFDS data sets" >&2
+    exit 2
+  }
+  do_it gcloud storage rsync --recursive "$DATA" "gs://$BUCKET/tfds"
+}
+
 copy() {
   local archive=/tmp/$NAME-source.tar.gz
   do_it git -C "$root" archive --format=tar.gz --output="$archive" HEAD
@@ -102,11 +118,12 @@ run() {
     exit 2
   }
   local words attempts=1
+  case " $* " in *' --data-dir'* | *' --data '*) ;; *) [ -z "$DATA" ] || set -- "$@" --data-dir runs/tfds ;; esac
   words=$(printf '%q ' "$@")
   [ "$SPOT" = 0 ] || attempts=4
   local attempt
   for ((attempt = 1; attempt <= attempts; attempt++)); do
-    on_all "cd ~/ssljax && ~/venv/bin/python -m ssljax train $words--workdir ~/runs/$NAME --distributed" && return 0
+    on_all "cd ~ && ~/venv/bin/python -m ssljax train $words--workdir runs/$NAME --distributed" && return 0
     echo "tpu.sh: training ended early (attempt $attempt of $attempts)" >&2
   done
   return 1
@@ -123,6 +140,7 @@ delete() {
 
 case $step in
 create) create ;;
+data) data ;;
 copy) copy ;;
 run) run "$@" ;;
 fetch) fetch ;;
@@ -131,6 +149,7 @@ all)
   [ $# -ge 1 ] || usage
   trap delete EXIT
   create
+  [ -z "$DATA" ] || data
   copy
   code=0
   run "$@" || code=$?

@@ -71,8 +71,10 @@ def test_shellcheck_has_nothing_to_say(name):
 
 @pytest.mark.parametrize("slices", ["1", "3"])
 def test_a_rehearsal_on_tpus_prints_what_is_then_executed(recorded, tmp_path, slices):
-    arguments = ("all", "simclr_cifar10_200ep", "--data-dir", "my data")
-    settings = {**_SETTINGS, "SLICES": slices, "OUT": str(tmp_path / "out")}
+    arguments = ("all", "simclr_cifar10_200ep")
+    (tmp_path / "my data").mkdir()
+    data = {"DATA": str(tmp_path / "my data")}
+    settings = {**_SETTINGS, **data, "SLICES": slices, "OUT": str(tmp_path / "out")}
     rehearsal, nothing = recorded("tpu.sh", "--dry-run", *arguments, **settings)
     assert rehearsal.returncode == 0, rehearsal.stderr
     assert nothing == []
@@ -85,8 +87,19 @@ def test_a_rehearsal_on_tpus_prints_what_is_then_executed(recorded, tmp_path, sl
     assert [line for line in printed if line[0] != "mkdir"] == changes
     text = rehearsal.stdout
     assert "python\\ -m\\ ssljax\\ train\\ simclr_cifar10_200ep" in text
+    assert "--data-dir\\ runs/tfds" in text
+    (uploaded,) = (command for command in changes if "gs://my-bucket/tfds" in command)
+    assert uploaded[1:] == ["storage", "rsync", "--recursive", data["DATA"], "gs://my-bucket/tfds"]
     assert ("--node-count=3" in text) == (slices == "3")
     assert changes[-1][4:6] == ["delete", "ssljax"]
+
+
+@pytest.mark.parametrize("given", [("--data-dir", "my data"), ("--data", "digits")])
+def test_a_data_folder_of_ones_own_is_left_as_it_is(recorded, tmp_path, given):
+    settings = {**_SETTINGS, "DATA": str(tmp_path)}
+    answer, executed = recorded("tpu.sh", "run", "simclr_cifar10_200ep", *given, **settings)
+    assert answer.returncode == 0, answer.stderr
+    assert "runs/tfds" not in str(executed)
 
 
 def test_machines_are_deleted_also_when_training_fails(recorded, tmp_path):
@@ -104,6 +117,8 @@ def test_machines_are_deleted_also_when_training_fails(recorded, tmp_path):
         (("create",), {}, "PROJECT is not set"),
         (("create",), _SETTINGS | {"SLICES": "none"}, "SLICES is none"),
         (("run",), _SETTINGS, "run what?"),
+        (("data",), _SETTINGS, "DATA is not set"),
+        (("all", "digits_mlp"), _SETTINGS | {"DATA": "/none"}, "no folder here"),
     ],
 )
 def test_a_careless_call_changes_nothing_and_says_what_is_missing(
@@ -199,6 +214,18 @@ def test_slurm_scripts_ask_for_a_preset(recorded, name):
 def _manifests():
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     return list(yaml.safe_load_all((LAUNCH / "jobset.yaml").read_text()))
+
+
+def test_the_data_are_brought_through_a_pod_on_the_volume_of_the_runs():
+    validator = pytest.importorskip(
+        "kubernetes_validate", reason="kubernetes-validate is not installed"
+    )
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    claim, pod = yaml.safe_load_all((LAUNCH / "fill.yaml").read_text())
+    assert claim == _manifests()[0]
+    validator.validate(pod, "1.31", strict=True)
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
 def test_kubernetes_accepts_the_manifest():
