@@ -11,9 +11,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from theory.dynamics.descent import descend
-from theory.layers.chain import chain_layer_grams
+from theory.layers.chain import chain_layer_grams, end_to_end_map
 from theory.layers.grams import minimum_norm_layers
-from theory.layers.network import end_to_end_map
 from theory.losses.quadratic import QuadraticLoss, quadratic_value, spectral_loss
 from theory.moments.data_models import FeatureModel, resampling_moments, resampling_views
 from theory.moments.moments import Moments

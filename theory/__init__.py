@@ -19,8 +19,7 @@ Everything computes in float64 inside `with jax.enable_x64(True):`; the modules 
 
 from theory.commands.predictions import solution
 from theory.dynamics.flow import balanced_flow, quadratic_flow
-from theory.layers.grams import feature_weight, layer_grams, layer_spectra, weight_spectra
-from theory.layers.laws import geometric_mean
+from theory.layers.grams import layer_grams, layer_spectra, layer_weights, weight_spectra
 from theory.linalg.errors import InputError
 from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_optimum, spectral_loss
 from theory.moments.check import check_moments
@@ -38,10 +37,9 @@ __all__ = [
     "check_moments",
     "crossfit_alignment",
     "decayed_optimum",
-    "feature_weight",
-    "geometric_mean",
     "layer_grams",
     "layer_spectra",
+    "layer_weights",
     "merge_moments",
     "moments_from_views",
     "noise_floor",

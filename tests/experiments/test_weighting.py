@@ -22,9 +22,8 @@ from experiments.simulated_tasks import Sweep, task_edges, task_sweep
 from experiments.weighting_cells import Noise, effective_ranks, leading_moments, power_cell
 from experiments.weighting_rows import scenario_rows
 from theory.downstream.layer_choice import Scenarios
-from theory.layers.chain import balance_residuals
+from theory.layers.chain import balance_residuals, end_to_end_map
 from theory.layers.grams import layer_grams, weight_spectra
-from theory.layers.network import end_to_end_map
 from theory.losses.quadratic import quadratic_optimum, spectral_loss
 from theory.moments.data_models import resampling_moments
 

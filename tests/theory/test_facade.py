@@ -12,7 +12,6 @@ from theory.downstream import layer_choice as downstream
 from theory.downstream import phase_map, probe_risk
 from theory.dynamics import decayed_courses, early_phase, mode_table
 from theory.layers import grams as layers
-from theory.layers import laws as layer_laws
 from theory.layers import reweighting
 from theory.linalg import alignment
 from theory.losses import family as quadratic_losses
@@ -60,14 +59,6 @@ CASES = {
     "layer_grams": (functools.partial(layers.layer_grams, depth=3), (COVARIANCE,)),
     "minimum_norm_layers": (functools.partial(layers.minimum_norm_layers, depth=3), (MEANS,)),
     "layer_spectra": (layers.layer_spectra, (COVARIANCE, np.stack([COVARIANCE, CROSS]))),
-    "feature_weight": (layers.feature_weight, (COVARIANCE, np.eye(DIM)[0], SCALAR)),
-    "aligned_weights": (functools.partial(layers.aligned_weights, depth=2), (VARIANCES, WEIGHTS)),
-    "geometric_mean": (layer_laws.geometric_mean, (COVARIANCE, CROSS, SCALAR)),
-    "layer_work": (layer_laws.layer_work, (np.stack([COVARIANCE, CROSS]),)),
-    "condition_bounds": (
-        functools.partial(layer_laws.condition_bounds, depth=2),
-        (np.float64(9.0), np.float64(2.0)),
-    ),
     "low_rank_layer_spectra": (
         functools.partial(low_rank.low_rank_layer_spectra, depth=2),
         (COVARIANCE, MEANS),
@@ -127,10 +118,7 @@ CASES = {
         ),
         (np.abs(MEANS),),
     ),
-    "fractional_head": (layer_laws.fractional_head, (MEANS, SCALAR)),
-    "effective_coordinates": (reweighting.effective_coordinates, (np.float64(1.3),)),
     "reweighted_weights": (reweighting.reweighted_weights, (WEIGHTS, np.float64(1.3))),
-    "matching_ratio": (reweighting.matching_ratio, (WEIGHTS,)),
 }
 
 

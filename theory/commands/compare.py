@@ -33,8 +33,7 @@ from theory.commands.solve import solved
 from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
 from theory.comparison.replication import ReplicatedVerdict, replicated_verdict
 from theory.comparison.verdict import JointVerdict, joint_verdict
-from theory.layers.chain import chain_layer_grams, gram_chain
-from theory.layers.network import Weights
+from theory.layers.chain import Weights, chain_layer_grams, gram_chain
 from theory.linalg.errors import InputError
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.files import read_arrays, read_layers, write_result

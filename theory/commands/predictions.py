@@ -11,8 +11,8 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from theory.dynamics.flow import factor_layer_grams, network_flow, quadratic_flow
+from theory.layers.chain import check_chain
 from theory.layers.grams import layer_spectra, weight_spectra
-from theory.layers.network import check_chain
 from theory.linalg.arrays import Arr, Factor, Matrix, Times, Vector
 from theory.linalg.checks import require_depth
 from theory.linalg.errors import InputError

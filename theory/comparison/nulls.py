@@ -14,8 +14,7 @@ from theory.comparison.metrics import (
     active_modes,
     active_subspace,
 )
-from theory.layers.chain import chain_layer_grams
-from theory.layers.network import Weights
+from theory.layers.chain import Weights, chain_layer_grams
 from theory.linalg.alignment import fractional_gram
 from theory.linalg.arrays import Arr, Grams, Matrix, Scalar, Vector, compiled, require_float64
 from theory.linalg.errors import InputError

@@ -20,9 +20,8 @@ from theory.comparison.metrics import (
     subspace_affinity,
 )
 from theory.comparison.nulls import isotropic_null
-from theory.layers.chain import balance_residuals, chain_layer_grams
+from theory.layers.chain import Weights, balance_residuals, chain_layer_grams
 from theory.layers.grams import layer_grams
-from theory.layers.network import Weights
 from theory.linalg.arrays import Arr, Grams, Matrix, require_float64
 from theory.linalg.errors import InputError
 

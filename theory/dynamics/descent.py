@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from theory.layers.network import Weights, check_chain, end_to_end_map
+from theory.layers.chain import Weights, check_chain, end_to_end_map
 from theory.linalg.arrays import Arr, Scalar, Spectrum, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.errors import InputError

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from theory.layers.network import WeightPaths, Weights, check_chain, end_to_end_map
+from theory.layers.chain import WeightPaths, Weights, check_chain, end_to_end_map
 from theory.linalg.arrays import Arr, Factor, Grams, Matrix, Scalar, Times, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.integration import check_flow, integrated_path, reached

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float
 
 from theory.dynamics.flow import network_flow
-from theory.layers.network import WeightPaths, Weights
+from theory.layers.chain import WeightPaths, Weights
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, Times, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.integration import check_flow, integrated_path, reached

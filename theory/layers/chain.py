@@ -1,22 +1,40 @@
-"""Chains of linear layers: their Grams and how balanced they are."""
+"""Networks given by their layers: end-to-end map, layer Grams and balance."""
 
+import functools
 import itertools
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.layers.network import Weights, check_chain
 from theory.linalg.alignment import psd_power
 from theory.linalg.arrays import Arr, Grams, compiled, require_float64
 from theory.linalg.errors import InputError
+
+Weights = tuple[Float[Arr, "_ _"], ...]
+WeightPaths = tuple[Float[Arr, "times _ _"], ...]
 
 # Eigenvalues of a measured Gram below this fraction of its largest are rounding.
 _RANGE = 1e-12
 
 
+def check_chain(weights: Weights) -> None:
+    """Refuse layers that cannot follow each other."""
+    for index, (lower, upper) in enumerate(itertools.pairwise(weights)):
+        if upper.shape[1] != lower.shape[0]:
+            raise InputError(
+                f"weights[{index + 1}] has {upper.shape[1]} columns but weights[{index}] has"
+                f" {lower.shape[0]} rows: give W_1 first, each W_l as (width_l, width_(l-1))"
+            )
+
+
+def end_to_end_map(weights: Weights) -> Float[Arr, "out dim"]:
+    """Return the product W_L…W_1 of layers given first to last."""
+    return functools.reduce(lambda product, weight: weight @ product, weights)
+
+
 @compiled()
 def chain_layer_grams(weights: Weights) -> Grams:
-    """Layer Grams (W_l…W_1)ᵀ(W_l…W_1), l = 1..L, of linear layers W_l of shape (out, in)."""
+    """Return the layer Grams (W_l…W_1)ᵀ(W_l…W_1), l = 1..L, of layers W_l, each (out, in)."""
     require_float64(**{f"weight {index + 1}": weight for index, weight in enumerate(weights)})
     check_chain(weights)
     product = jnp.asarray(weights[0])
@@ -29,7 +47,7 @@ def chain_layer_grams(weights: Weights) -> Grams:
 
 @compiled()
 def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
-    r"""Relative violation of balance between adjacent linear layers.
+    r"""Return how far adjacent linear layers are from balance, relative to their size.
 
     :math:`2\lVert W_{l+1}^\top W_{l+1} - W_l W_l^\top\rVert_F /
     (\lVert W_{l+1}^\top W_{l+1}\rVert_F + \lVert W_l W_l^\top\rVert_F)`. The layer law needs it to
@@ -70,7 +88,7 @@ def balance_residuals(weights: Weights) -> Float[Arr, " boundaries"]:
 
 
 def gram_chain(grams: Grams) -> Weights:
-    r"""Weights of the narrowest reading of measured layer Grams, for `balance_residuals`.
+    r"""Return layers that have the given layer Grams, the narrowest such network.
 
     With P_l = G_l^{1/2}: W_1 = G_1^{1/2} and :math:`W_{l+1} = G_{l+1}^{1/2} G_l^{-1/2}` on the
     range of G_l. The Grams of this chain are the given ones, and any chain with these Grams whose

@@ -1,4 +1,4 @@
-"""Who absorbs the invariance: encoder or projector, by their depths.
+"""How encoder and projector share the invariance between them, by their depths.
 
 Deep linear encoder of N_e layers and projector of N_p, balanced from the start, moments that
 share their eigenvectors. The composite gains g_k are those of `theory.geometry.water_filling`
@@ -12,7 +12,7 @@ from theory.linalg.errors import InputError
 
 
 def projector_share(encoder_depth: int, projector_depth: int) -> float:
-    """Share N_p / (N_e + N_p) of every log gain that the projector takes.
+    """Return the share N_p / (N_e + N_p) of every log gain that the projector takes.
 
     The rest, N_e / (N_e + N_p), is the encoder's: the deeper the projector, the less invariant
     the features.
@@ -36,7 +36,7 @@ def projector_share(encoder_depth: int, projector_depth: int) -> float:
 
 
 def encoder_gains(gains: Spectrum, encoder_depth: int, projector_depth: int) -> Spectrum:
-    r"""Gain of each direction at the features, :math:`g_k^{N_e/(N_e+N_p)}`.
+    r"""Return the gain of each direction at the features, :math:`g_k^{N_e/(N_e+N_p)}`.
 
     Args:
       gains: Composite gains g = σ_k(W) from input to embedding, >= 0.
@@ -76,7 +76,7 @@ def encoder_defect(
     encoder_depth: int,
     projector_depth: int,
 ) -> Scalar:
-    r"""Invariance defect at the features, :math:`\sum g_e^2 w_k / \sum g_e^2 s_k`.
+    r"""Return the invariance defect at the features, :math:`\sum g_e^2 w_k / \sum g_e^2 s_k`.
 
     Args:
       gains: Composite gains g, one a direction.

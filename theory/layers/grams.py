@@ -1,4 +1,6 @@
-"""What each layer of a balanced network keeps: Grams, weight spectra and layer spectra."""
+"""Grams, weight spectra and layer spectra of the layers of a balanced network."""
+
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -6,14 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from theory.linalg.alignment import fractional_gram, psd_power, symmetric_eigenvalues
-from theory.linalg.arrays import Arr, Factor, Grams, Matrix, Scalar, Vector, require_float64
+from theory.linalg.arrays import Arr, Factor, Grams, Matrix, Vector, require_float64
 from theory.linalg.checks import require_depth
 
 Layers = Float[Arr, "layers dim"]
 
 
 def layer_grams(gram: Matrix, depth: int) -> Grams:
-    r"""Layer Grams :math:`G_l = P_l^\top P_l = G^{l/L}` of a balanced network of depth L.
+    r"""Return the layer Grams :math:`G_l = P_l^\top P_l = G^{l/L}` of a balanced network.
 
     Holds at every time of training from a balanced start, for every loss of the product of the
     layers, and for the minimum-norm factorization of any optimum.
@@ -53,7 +55,7 @@ def _grams_at(gram, fractions):
 
 
 def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"], ...]:
-    r"""Layers W_1..W_L of least :math:`\sum_l \lVert W_l \rVert_F^2` with product F.
+    r"""Return layers W_1..W_L of least :math:`\sum_l \lVert W_l \rVert_F^2` with product F.
 
     From the singular value decomposition F = U S Vᵀ: W_1 = S^{1/L} Vᵀ, then diagonal layers
     S^{1/L}, and W_L = U S^{1/L}. They are balanced, and their squared norms add up to
@@ -92,7 +94,7 @@ def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"
 
 
 def weight_spectra(grams: Grams) -> Layers:
-    """Weight spectra ``(depth, dim)``: eigenvalues of each layer Gram, descending."""
+    """Return the weight spectra ``(depth, dim)``: eigenvalues of each layer Gram, descending."""
     require_float64(grams=grams)
     return _spectra(grams)
 
@@ -101,11 +103,11 @@ _spectra = jax.jit(jax.vmap(symmetric_eigenvalues))
 
 
 def layer_spectra(covariance: Matrix, grams: Grams) -> Layers:
-    r"""Layer spectra: variances of what each layer puts out, along its principal directions.
+    r"""Return the layer spectra: variances of each layer along its principal directions.
 
     Eigenvalues of :math:`\Sigma^{1/2} G_l \Sigma^{1/2}` for l = 0..L with G_0 = I, so that row 0 is
     the data. At the spectral optimum they belong to the points :math:`\Sigma \#_{l/L} N` of the
-    geodesic from Σ to N, see `theory.layers.laws`.
+    affine-invariant geodesic from Σ to N = Σ^½ G Σ^½; nothing has to commute.
 
     Args:
       covariance: Σ over views, positive semi-definite.
@@ -142,78 +144,51 @@ def _layer_spectra(covariance, grams):
     return jnp.concatenate([symmetric_eigenvalues(covariance)[None, :], outputs])
 
 
-def feature_weight(gram: Matrix, feature: Vector, fraction: float | Scalar = 1.0) -> Scalar:
-    r"""Weight :math:`\lVert P_l u \rVert = \sqrt{u^\top G^{l/L} u}` of a feature u in a layer.
+@runtime_checkable
+class HasGrams(Protocol):
+    """Anything that knows the Gram of every layer: a prediction, a course of training."""
 
-    For a feature that is an eigenvector of G the weights of successive layers are powers: pre² =
-    post at two layers. For any other, pre² ≤ post (Jensen); where G has rank one, ratios of weights
-    do not change from layer to layer.
+    @property
+    def grams(self) -> Float[Arr, "*times depth dim dim"]:
+        """Layer Grams, first layer first."""
+        ...
+
+
+def layer_weights(prediction: HasGrams, direction: Vector) -> Float[Arr, "*times depth"]:
+    r"""Return the weight :math:`\lVert P_l u \rVert = \sqrt{u^\top G_l u}` of a direction.
+
+    P_l is the map from the input to layer l. The last two entries of a network whose last layer is
+    the head are the weights before and after the head. For an eigenvector of the end-to-end Gram
+    they are powers of one another (pre² = post at two layers); for any other direction pre² ≤ post
+    (Jensen), and where the Gram has rank one their ratio to another direction's never changes.
 
     Args:
-      gram: End-to-end Gram G = WᵀW.
-      feature: Unit vector u.
-      fraction: l/L; 1 is the output, 1/2 the layer before a head as deep as the encoder.
+      prediction: `theory.solve`'s, or the course of `theory.flow`: whatever has ``grams``.
+      direction: Unit vector u in the space of the features.
 
     Returns:
-      The weight, at least 0.
+      Weights of layers 1 to L, at least 0, ``(depth,)``, after the axis of times of a course.
 
     Raises:
       InputError: An argument is not float64.
 
     Accuracy:
-      That of `fractional_gram`.
+      That of the Grams. The derivative of a weight of exactly 0 does not exist; 0 is returned.
 
     Source:
-      Derived.
+      Derived: the definition.
 
     Example:
-      A feature between two directions of different weight:
+      A feature between a direction that is kept and one that is dropped weighs the same in every
+      layer:
 
+      >>> from types import SimpleNamespace
       >>> with jax.enable_x64(True):
-      ...     gram, feature = jnp.diag(jnp.array([1.0, 0.0])), jnp.array([0.6, 0.8])
-      ...     [round(float(feature_weight(gram, feature, t)), 12) for t in (0.5, 1.0)]
-      [0.6, 0.6]
+      ...     network = SimpleNamespace(grams=layer_grams(jnp.diag(jnp.array([1.0, 0.0])), 2))
+      ...     print(layer_weights(network, jnp.array([0.6, 0.8])))
+      [0.6 0.6]
     """
-    require_float64(gram=gram, feature=feature)
-    return jnp.sqrt(feature @ fractional_gram(gram, fraction) @ feature)
-
-
-def aligned_weights(
-    variance: Float[Arr, " features"], shared: Float[Arr, " features"], depth: int
-) -> Float[Arr, "depth features"]:
-    r"""Weights :math:`(\sqrt{M_{ii}} / \Sigma_{ii})^{l/L}` of features that are eigenvectors.
-
-    For moments diagonal in the same orthonormal features, at the spectral optimum of a balanced
-    network. Ratios between features grow geometrically with depth.
-
-    Args:
-      variance: Σ_ii > 0, in squared units of the data.
-      shared: M_ii, the part of it that positive pairs share; negative counts as 0.
-      depth: Number of layers L, at least 1.
-
-    Returns:
-      Weights of layers 1 to L, ``(depth, features)``; the last two of L = 2 are pre and post.
-
-    Raises:
-      InputError: An argument is not float64, or the depth below 1.
-
-    Accuracy:
-      Exact.
-
-    Source:
-      Derived: the optimum M_ii/Σ_ii² and balance.
-
-    Example:
-      The weight is largest where the feature is as strong as the noise of a view, here 1:
-
-      >>> with jax.enable_x64(True):
-      ...     strength = jnp.array([0.25, 1.0, 4.0])
-      ...     print(aligned_weights(strength**2 + 1.0, strength**2, 1).round(3))
-      [[0.235 0.5   0.235]]
-    """
-    require_float64(variance=variance, shared=shared)
-    require_depth(depth)
-    kept = shared > 0
-    weight = jnp.where(kept, jnp.sqrt(jnp.where(kept, shared, 1.0)) / variance, 0.0)
-    exponents = jnp.arange(1, depth + 1) / depth
-    return weight[None, :] ** exponents[:, None]
+    require_float64(grams=prediction.grams, direction=direction)
+    squares = jnp.einsum("i,...ij,j->...", direction, prediction.grams, direction)
+    kept = squares > 0.0
+    return jnp.where(kept, jnp.sqrt(jnp.where(kept, squares, 1.0)), 0.0)

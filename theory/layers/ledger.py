@@ -1,4 +1,4 @@
-"""The balance of two adjacent linear layers under SGD with L2: an exact account, step by step."""
+"""Account of the balance of two adjacent linear layers under SGD with L2, exact at every step."""
 
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -14,7 +14,7 @@ Imbalance = Float[Arr, "hidden hidden"]
 def imbalance(
     lower: Lower, upper: Upper, lower_bias: Float[Arr, " hidden"] | None = None
 ) -> Imbalance:
-    """Imbalance D = W_{l+1}ᵀW_{l+1} − W_lW_lᵀ (− b_l b_lᵀ) of two adjacent linear layers.
+    """Return the imbalance D = W_{l+1}ᵀW_{l+1} − W_lW_lᵀ (− b_l b_lᵀ) of two adjacent layers.
 
     In the precision of its input: this one is measured along training, in float32 too.
 
@@ -32,29 +32,8 @@ def imbalance(
     return upper.T @ upper - squares
 
 
-def weighted_imbalance(
-    lower: Lower, upper: Upper, lower_weight: float | Scalar, upper_weight: float | Scalar
-) -> Imbalance:
-    r"""Imbalance of layers treated unequally, w_{l+1} W_{l+1}ᵀW_{l+1} − w_l W_lW_lᵀ.
-
-    Flow with a learning rate η of its own in each layer conserves it at w = 1/η. Where each layer
-    has a weight decay λ of its own it is zero at w = λ wherever flow ends. The layers' Grams stay
-    powers of one another: exponents are l/L, only the layers' scales move.
-
-    Args:
-      lower: W_l, (hidden, in).
-      upper: W_{l+1}, (out, hidden).
-      lower_weight: w_l: 1/η_l or λ_l.
-      upper_weight: w_{l+1}.
-
-    Returns:
-      Weighted imbalance, (hidden, hidden).
-    """
-    return upper_weight * (upper.T @ upper) - lower_weight * (lower @ lower.T)
-
-
 def relative_imbalance(lower: Lower, upper: Upper) -> Float[Arr, ""]:
-    r"""Imbalance in units of the layers, ‖D‖_F / (‖W_l‖_F ‖W_{l+1}‖_F).
+    r"""Return the imbalance in units of the layers, ‖D‖_F / (‖W_l‖_F ‖W_{l+1}‖_F).
 
     Weight decay takes it away under losses with a scale of their own. Under scale-invariant losses
     (cosine InfoNCE, normalization after the head) it is conserved: the loss pulls on no norm, so
@@ -71,7 +50,7 @@ def relative_imbalance(lower: Lower, upper: Upper) -> Float[Arr, ""]:
     return jnp.linalg.norm(imbalance(lower, upper)) / size
 
 
-def next_imbalance(
+def imbalance_change(
     current: Imbalance,
     lower_gradient: Lower,
     upper_gradient: Upper,
@@ -79,13 +58,15 @@ def next_imbalance(
     weight_decay: float | Scalar,
     lower_bias_gradient: Float[Arr, " hidden"] | None = None,
 ) -> Imbalance:
-    r"""Imbalance after one step of plain SGD with coupled L2, from the batch's own gradients.
+    r"""Return what one step of plain SGD with coupled L2 adds to the imbalance.
 
-    .. math:: D_{k+1} = (1 - \eta\lambda)^2 D_k + \eta^2 (g_{l+1}^\top g_{l+1} - g_l g_l^\top)
+    .. math:: D_{k+1} - D_k = -\eta\lambda (2 - \eta\lambda) D_k
+        + \eta^2 (g_{l+1}^\top g_{l+1} - g_l g_l^\top)
 
     holds exactly for any network, loss and batch, as long as nothing stands between the two layers
     (no normalization, no nonlinearity; a bias of the lower layer is part of it), because then
-    :math:`W_{l+1}^\top g_{l+1} = g_l W_l^\top` batch by batch.
+    :math:`W_{l+1}^\top g_{l+1} = g_l W_l^\top` batch by batch. A sum of changes can be kept more
+    precisely than D itself.
 
     Args:
       current: D before the step (`imbalance`).
@@ -96,7 +77,7 @@ def next_imbalance(
       lower_bias_gradient: ∂loss/∂b_l where the lower layer has a bias.
 
     Returns:
-      D after the step.
+      The change, (hidden, hidden).
 
     Accuracy:
       Exact up to rounding, in the precision of the input. Momentum breaks it (old gradients are in
@@ -106,45 +87,11 @@ def next_imbalance(
       Derived. The scalar case without decay is the law of balance of Ziyin et al. 2308.06671.
 
     Example:
-      Gradient noise builds up imbalance even from perfect balance, weight decay takes it away:
+      Gradient noise builds up imbalance even from perfect balance:
 
       >>> zero, lower, upper = jnp.zeros((1, 1)), jnp.array([[1.0]]), jnp.array([[3.0]])
-      >>> float(next_imbalance(zero, lower, upper, 0.5, 0.0)[0, 0])
+      >>> float(imbalance_change(zero, lower, upper, 0.5, 0.0)[0, 0])
       2.0
-    """
-    return current + imbalance_change(
-        current,
-        lower_gradient,
-        upper_gradient,
-        learning_rate,
-        weight_decay,
-        lower_bias_gradient,
-    )
-
-
-def imbalance_change(
-    current: Imbalance,
-    lower_gradient: Lower,
-    upper_gradient: Upper,
-    learning_rate: float | Scalar,
-    weight_decay: float | Scalar,
-    lower_bias_gradient: Float[Arr, " hidden"] | None = None,
-) -> Imbalance:
-    r"""What one step adds to the imbalance; a sum of these can be kept more precisely than D.
-
-    .. math:: D_{k+1} - D_k = -\eta\lambda (2 - \eta\lambda) D_k
-        + \eta^2 (g_{l+1}^\top g_{l+1} - g_l g_l^\top)
-
-    Args:
-      current: D before the step.
-      lower_gradient: As for `next_imbalance`.
-      upper_gradient: As for `next_imbalance`.
-      learning_rate: η.
-      weight_decay: λ.
-      lower_bias_gradient: As for `next_imbalance`.
-
-    Returns:
-      The change, (hidden, hidden).
     """
     noise = upper_gradient.T @ upper_gradient - lower_gradient @ lower_gradient.T
     if lower_bias_gradient is not None:
@@ -159,7 +106,7 @@ def stationary_imbalance(
     learning_rate: float | Scalar,
     weight_decay: float | Scalar,
 ) -> Imbalance:
-    r"""Mean imbalance that SGD with L2 settles at.
+    r"""Return the mean imbalance at which SGD with L2 settles.
 
     .. math:: \mathbb{E} D = \frac{\eta}{\lambda (2 - \eta\lambda)}
         \left( \mathbb{E} g_{l+1}^\top g_{l+1} - \mathbb{E} g_l g_l^\top \right)
@@ -181,7 +128,7 @@ def stationary_imbalance(
       Exact for stationary gradients of plain SGD.
 
     Source:
-      Derived: fixed point of `next_imbalance`.
+      Derived: where `imbalance_change` is zero on average.
 
     Example:
       Ten times more decay, ten times better balance:
@@ -202,7 +149,7 @@ def stationary_imbalance(
 def balance_memory(
     learning_rates: Float[Arr, " steps"], weight_decay: float | Scalar, momentum: float = 0.0
 ) -> Float[Arr, ""]:
-    r"""Fraction :math:`e^{-2\lambda \sum \eta/(1-\beta)}` of the first imbalance that is left.
+    r"""Return the fraction :math:`e^{-2\lambda \sum \eta/(1-\beta)}` left of the first imbalance.
 
     Below e^{-6}, where λ∫η_eff ≥ 3, a head has forgotten how it was initialized.
 

@@ -1,4 +1,4 @@
-"""The fixed head that divides coordinate i by κ^(i−1), in place of a trained head."""
+"""Fixed head that divides coordinate i by κ^(i−1), in place of a trained head."""
 
 import math
 
@@ -13,7 +13,7 @@ Coordinates = Float[Arr, " coordinates"]
 
 
 def reweighting_scales(coordinates: int, ratio: float) -> Coordinates:
-    """The head's diagonal κ^-(i−1), i = 1..coordinates, refused where float32 would lose it.
+    """Return the head's diagonal κ^-(i−1), i = 1..coordinates, refused where float32 would lose it.
 
     Args:
       coordinates: Width of the representation.
@@ -46,7 +46,7 @@ def reweighting_scales(coordinates: int, ratio: float) -> Coordinates:
 
 
 def last_coordinate(ratio: float) -> float:
-    """Number of coordinates after which κ^-(i−1) is zero in float32: about 104/ln κ.
+    """Return the number of coordinates after which κ^-(i−1) is zero in float32: about 104/ln κ.
 
     Devices that flush subnormal numbers to zero lose the coordinates from 87/ln κ on.
 
@@ -70,37 +70,8 @@ def last_coordinate(ratio: float) -> float:
     return math.inf if ratio == 1.0 else float(math.ceil(edge / math.log(ratio)))
 
 
-def effective_coordinates(ratio: float | Scalar) -> Scalar:
-    r"""Number of coordinates that count, :math:`\sum_i \kappa^{-2(i-1)} = 1/(1 - \kappa^{-2})`.
-
-    Args:
-      ratio: κ > 1.
-
-    Returns:
-      The number; it also bounds what gradient descent learns in reasonable time, since the
-      learning rate of coordinate i is scaled by κ^(−2(i−1)).
-
-    Raises:
-      InputError: The argument is not float64.
-
-    Accuracy:
-      Exact.
-
-    Source:
-      Derived: geometric series.
-
-    Example:
-      >>> import jax
-      >>> with jax.enable_x64(True):
-      ...     [round(float(effective_coordinates(k)), 1) for k in (1.01, 1.05, 1.2, 1.5)]
-      [50.8, 10.8, 3.3, 1.8]
-    """
-    require_float64(ratio=ratio)
-    return 1.0 / (1.0 - jnp.asarray(ratio) ** -2.0)
-
-
 def reweighted_weights(weights: Coordinates, ratio: float | Scalar) -> Float[Arr, "two modes"]:
-    r"""Weights of the features before and after the fixed head, at minimum norm.
+    r"""Return the weights of the features before and after the fixed head, at minimum norm.
 
     With f = diag(κ^−(i−1)) W x the end-to-end optimum does not change, and of all W that reach it
     the one of least norm gives coordinate i the i-th strongest feature: after the head
@@ -132,43 +103,11 @@ def reweighted_weights(weights: Coordinates, ratio: float | Scalar) -> Float[Arr
     """
     require_float64(weights=weights, ratio=ratio)
     after = jnp.sort(weights)[::-1]
-    growth = jnp.exp(jnp.log(ratio) * jnp.arange(after.shape[0]))
-    return jnp.stack([after * growth, after])
-
-
-def matching_ratio(weights: Coordinates) -> Scalar:
-    r"""The κ whose fixed head comes nearest to a trained linear head of two layers.
-
-    A trained head leaves :math:`\sqrt{s_{(i)}}` before it, the fixed one
-    :math:`s_{(i)}\kappa^{i-1}`; least squares of the logarithms gives
-    :math:`\ln \kappa = -\tfrac12 \sum_i (i-1) \ln s_{(i)} / \sum_i (i-1)^2`, with weights relative
-    to the first. Exact where they fall geometrically.
-
-    Args:
-      weights: s_i > 0, singular values of the end-to-end optimum, in any order; at least two.
-
-    Returns:
-      κ, at least 1.
-
-    Raises:
-      InputError: The argument is not float64.
-
-    Accuracy:
-      Exact least squares.
-
-    Source:
-      Derived.
-
-    Example:
-      >>> import jax
-      >>> with jax.enable_x64(True):
-      ...     round(float(matching_ratio(1.44 ** -jnp.arange(5.0))), 12)
-      1.2
-    """
-    require_float64(weights=weights)
-    logs = jnp.log(jnp.sort(weights)[::-1])
-    steps = jnp.arange(weights.shape[0]).astype(logs.dtype)
-    return jnp.exp(-0.5 * jnp.sum(steps * (logs - logs[0])) / jnp.sum(steps**2))
+    kept = after > 0.0
+    # In logarithms: κ^(i−1) alone overflows long before its product with a weight of zero does.
+    logs = jnp.log(jnp.where(kept, after, 1.0)) + jnp.log(ratio) * jnp.arange(after.shape[0])
+    before = jnp.where(kept, jnp.exp(jnp.where(kept, logs, 0.0)), 0.0)
+    return jnp.stack([before, after])
 
 
 def _require_ratio(ratio: float) -> None:

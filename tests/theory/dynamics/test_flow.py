@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from scipy.integrate import solve_ivp
 
 from theory.dynamics.flow import balanced_flow, factor_layer_grams, network_flow, quadratic_flow
-from theory.layers.network import end_to_end_map
+from theory.layers.chain import end_to_end_map
 from theory.linalg.errors import InputError
 from theory.losses.objectives import (
     barlow_objective,

@@ -1,12 +1,12 @@
 """The fixed head: published weights, gradient descent from a small start, guards."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from theory.layers.reweighting import (
-    effective_coordinates,
     last_coordinate,
-    matching_ratio,
     reweighted_weights,
     reweighting_scales,
 )
@@ -50,11 +50,13 @@ def test_the_closed_form_has_the_least_norm_of_all_rotations():
         assert np.sum(other**2) >= np.sum(before**2) - 1e-12
 
 
-def test_the_matching_ratio_reproduces_a_trained_head_on_geometric_weights():
-    weights = 2.0 * 1.3 ** -np.arange(6.0)
-    ratio = matching_ratio(weights)
-    before, _ = reweighted_weights(weights / weights[0], ratio)
-    np.testing.assert_allclose(before, np.sqrt(weights / weights[0]), rtol=1e-12)
+def test_features_of_no_weight_stay_absent_however_many_there_are():
+    weights = jnp.concatenate([jnp.array([1.0, 0.5]), jnp.zeros(2000)])
+    before, _ = reweighted_weights(weights, 1.5)
+    np.testing.assert_allclose(before[:2], [1.0, 0.75])
+    np.testing.assert_array_equal(before[2:], 0.0)
+    slope = jax.grad(lambda ratio: jnp.sum(reweighted_weights(weights, ratio)[0]))(1.5)
+    np.testing.assert_allclose(slope, 0.5, rtol=1e-12)
 
 
 @pytest.mark.parametrize("ratio", [1.05, 1.1, 1.2, 1.5, 1.9])
@@ -66,12 +68,6 @@ def test_float32_holds_exactly_the_coordinates_that_are_allowed(ratio):
     assert beyond == 0
     with pytest.raises(InputError, match="float32"):
         reweighting_scales(last + 1, ratio)
-
-
-def test_effective_coordinates_are_the_sum_of_squared_scales():
-    for ratio in (1.05, 1.5):
-        scales = reweighting_scales(200, ratio)
-        assert abs(np.sum(scales**2) - effective_coordinates(ratio)) < 1e-6
 
 
 def test_a_ratio_below_one_is_refused():

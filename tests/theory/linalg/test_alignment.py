@@ -7,7 +7,6 @@ import pytest
 import scipy.linalg
 
 from tests import reference
-from theory.layers.laws import geometric_mean
 from theory.linalg.alignment import alignment, psd_power, symmetric_eigenvalues
 from theory.linalg.errors import InputError
 
@@ -91,19 +90,6 @@ def test_derivative_with_respect_to_the_exponent_is_the_logarithm():
 def test_eigenvalues_have_a_finite_gradient_where_they_cross():
     gradient = jax.grad(lambda x: jnp.sum(symmetric_eigenvalues(x) ** 2))(jnp.eye(3))
     np.testing.assert_allclose(gradient, 2 * np.eye(3), atol=1e-14)
-
-
-def test_geometric_mean_is_the_geodesic_between_its_ends(moments):
-    start, end = moments
-    end = end + 0.3 * np.eye(8)
-    np.testing.assert_allclose(geometric_mean(start, end, 0.0), start, atol=1e-12)
-    np.testing.assert_allclose(geometric_mean(start, end, 1.0), end, atol=1e-12)
-    half = geometric_mean(start, end, 0.5)
-    # The midpoint X solves X Σ⁻¹ X = Y; no other positive matrix does.
-    np.testing.assert_allclose(half @ np.linalg.solve(start, half), end, atol=1e-11)
-    np.testing.assert_allclose(
-        geometric_mean(start, end, 0.3), geometric_mean(end, start, 0.7), atol=1e-11
-    )
 
 
 def test_functions_compile_once_and_map_over_batches(moments):
