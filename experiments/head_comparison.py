@@ -9,11 +9,10 @@ from jaxtyping import Float
 
 from ssljax.losses import spectral_contrastive
 from ssljax.measure.settle import PairLoss, settle_head, settling_path
-from theory.comparison.metrics import mode_values
 from theory.comparison.nulls import prediction_nulls
-from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.comparison.verdict import JointVerdict, judge_head
 from theory.layers.chain import chain_layer_grams
-from theory.layers.grams import layer_grams
+from theory.layers.grams import layer_grams, layer_spectra
 from theory.linalg.alignment import alignment
 from theory.losses.quadratic import quadratic_optimum, spectral_loss
 from theory.moments.moments import Moments, moments_from_views
@@ -176,8 +175,8 @@ def compared_on_moments(
             nulls["untrained"] = chain_layer_grams(
                 tuple(jnp.asarray(weight, jnp.float64) for weight in untrained)
             )
-        verdict = joint_verdict(jnp.asarray(prediction.grams), chain, moments.covariance, nulls)
-        measured = np.asarray(mode_values(moments.covariance, chain_layer_grams(chain)[-1]))
+        verdict = judge_head(jnp.asarray(prediction.grams), chain, moments.covariance, nulls)
+        measured = np.asarray(layer_spectra(moments.covariance, chain_layer_grams(chain)[-1:])[1])
     count = verdict.measured_count
     undecayed = prediction.undecayed_modes[:count]
     error = np.median(np.abs(measured[:count] - undecayed) / undecayed) if count else np.inf
@@ -194,7 +193,7 @@ def _predicted(moments: Moments, depth: int, rank: int, weight_decay: float) -> 
     )
     undecayed = quadratic_optimum(loss, rank=rank, range_tolerance=RANGE_TOLERANCE)
     modes = alignment(covariance, cross, range_tolerance=RANGE_TOLERANCE)
-    sizes = np.asarray(mode_values(covariance, optimum.gram))
+    sizes = np.asarray(layer_spectra(covariance, optimum.gram[None])[1])
     kept = int(np.sum(sizes > 1e-3 * max(sizes[0], 1e-30)))
     weakest = float(modes.values[max(kept - 1, 0)])
     thresholds = decay_thresholds(jnp.ones(1), jnp.full(1, max(weakest, 1e-6)), depth)
@@ -207,5 +206,5 @@ def _predicted(moments: Moments, depth: int, rank: int, weight_decay: float) -> 
         alignments=np.asarray(modes.values),
         gap=float(jnp.ravel(thresholds.gap_fraction)[0]) * weakest,
         floor=noise_floor(covariance.shape[0], int(images), int(views)),
-        undecayed_modes=np.asarray(mode_values(covariance, undecayed.gram)),
+        undecayed_modes=np.asarray(layer_spectra(covariance, undecayed.gram[None])[1]),
     )

@@ -76,14 +76,16 @@ def head_figures(out: Path, outcomes: Mapping[str, Sequence[HeadOutcome]]) -> tu
             [[one.verdict.predicted_count, one.verdict.measured_count] for one in last]
         ),
     )
-    depth = len(last[0].verdict.distances)
-    null_names = list(last[0].verdict.null_distances)
+    depth = len(last[0].verdict.agreement.distances)
+    null_names = list(last[0].verdict.agreement.null_distances)
     distances_figure(
         out / "head_distances.png",
         [f"layer {layer}" for layer in range(1, depth + 1)],
-        np.array([one.verdict.distances for one in last]),
+        np.array([one.verdict.agreement.distances for one in last]),
         {
-            name.replace("_", " "): np.array([one.verdict.null_distances[name] for one in last])
+            name.replace("_", " "): np.array(
+                [one.verdict.agreement.null_distances[name] for one in last]
+            )
             for name in null_names
         },
         tolerance=0.10,
@@ -107,13 +109,14 @@ def head_figures(out: Path, outcomes: Mapping[str, Sequence[HeadOutcome]]) -> tu
 
 def _sentence(label: str, outcome: HeadOutcome) -> str:
     verdict = outcome.verdict
-    exponents = ", ".join(f"{value:.3f}" for value in verdict.exponents[:-1])
+    exponents = ", ".join(f"{value:.3f}" for value in verdict.agreement.exponents[:-1])
     balance = f"{np.max(verdict.balance):.3f}" if verdict.balance.size else "none"
     return (
         f"{label.capitalize()}: {verdict.predicted_count} active modes predicted,"
         f" {verdict.measured_count} measured; joint criterion (balance, distance beside the best"
         f" null, exponents, count): {verdict.verdict}. Balance residual {balance}; exponents of"
         f" hidden layers {exponents or 'none'} against l/L; R² of log n to the identity line"
-        f" {verdict.log_identity_r2:.3f}; spread of log σ(W) {verdict.log_spread:.2f}. Noise floor"
-        f" of the alignments {outcome.prediction.floor:.3f}."
+        f" {verdict.agreement.log_identity_r2:.3f}; spread of log σ(W)"
+        f" {verdict.agreement.log_spread:.2f}. Noise floor of the alignments"
+        f" {outcome.prediction.floor:.3f}."
     )

@@ -60,11 +60,11 @@ def law_rows(verdicts: Sequence[JointVerdict], label: str) -> tuple[Row, ...]:
     Returns:
       Rows for distance, balance and exponents.
     """
-    depth = len(verdicts[0].exponents)
+    depth = len(verdicts[0].agreement.exponents)
     if depth < 2:
         return ()
     hidden = np.arange(1, depth) / depth
-    exponents = np.array([verdict.exponents[:-1] for verdict in verdicts])
+    exponents = np.array([verdict.agreement.exponents[:-1] for verdict in verdicts])
     errors = np.max(np.abs(exponents - hidden[None]), axis=1)
     # A network one layer deeper or shallower would have l/(L+1) or l/(L-1) there.
     others = [np.arange(1, depth) / other for other in (depth - 1, depth + 1)]
@@ -75,8 +75,8 @@ def law_rows(verdicts: Sequence[JointVerdict], label: str) -> tuple[Row, ...]:
             15,
             f"{label}: hidden layers are powers of the whole map (RMS log distance)",
             LAW,
-            np.array([verdict.law_distances[:-1] for verdict in verdicts]),
-            np.array([verdict.best_null[:-1] for verdict in verdicts]),
+            np.array([verdict.agreement.law_distances[:-1] for verdict in verdicts]),
+            np.array([verdict.agreement.best_null[:-1] for verdict in verdicts]),
         ),
         error_row(
             15,
@@ -120,7 +120,7 @@ def head_rows(
     predicted = np.array([verdict.predicted_count for verdict in verdicts])
     measured = np.array([verdict.measured_count for verdict in verdicts])
     alive = [np.sum(o.prediction.undecayed_modes > 1e-3) for o in outcomes]
-    errors = [outcome.verdict.median_relative_error for outcome in outcomes]
+    errors = [outcome.verdict.agreement.median_relative_error for outcome in outcomes]
     undecayed = float(np.min([outcome.undecayed_error for outcome in outcomes]))
     return (
         Row(
@@ -146,8 +146,8 @@ def head_rows(
             16,
             f"{label} head: every layer's Gram, from the moments alone (RMS log distance)",
             OPTIMUM,
-            np.array([verdict.distances for verdict in verdicts]),
-            np.array([verdict.best_null for verdict in verdicts]),
+            np.array([verdict.agreement.distances for verdict in verdicts]),
+            np.array([verdict.agreement.best_null for verdict in verdicts]),
         ),
         *rows,
     )

@@ -51,9 +51,9 @@ def write_settled_report(
             " with the decay λ say, with nothing fitted, which modes the head keeps and how large"
             " each is; from two layers on none is ever small, they jump to zero.",
             f"At λ = {law_decay:g} and depth two the heads keep {counts} modes; the law is met to"
-            f" {max(float(np.max(v.law_distances[:-1])) for v in verdicts):.3f} (RMS log distance)"
-            f" where the nearest null is at least"
-            f" {min(float(np.min(v.best_null[:-1])) for v in verdicts):.2f} away.",
+            f" {max(float(np.max(v.agreement.law_distances[:-1])) for v in verdicts):.3f}"
+            f" (RMS log distance) where the nearest null is at least"
+            f" {min(float(np.min(v.agreement.best_null[:-1])) for v in verdicts):.2f} away.",
         ],
         SCOPE,
         [
@@ -79,8 +79,8 @@ def _spectrum_section(
     decay_figure(
         path,
         decays,
-        sizes(lambda cell: cell.outcome.verdict.predicted_modes),
-        sizes(lambda cell: cell.outcome.verdict.measured_modes),
+        sizes(lambda cell: cell.outcome.verdict.agreement.predicted_modes),
+        sizes(lambda cell: cell.outcome.verdict.agreement.measured_modes),
         sizes(lambda cell: cell.fractions),
         {depth: gap_fraction(depth) for depth in depths},
     )
@@ -121,10 +121,12 @@ def _law_section(out: Path, cells: Cells, deep: Sequence[int], law_decay: float)
     distances_figure(
         out / "distances.png",
         [f"layer {layer}" for layer in range(1, deepest + 1)],
-        np.array([verdict.distances for verdict in verdicts]),
+        np.array([verdict.agreement.distances for verdict in verdicts]),
         {
-            name.replace("_", " "): np.array([verdict.null_distances[name] for verdict in verdicts])
-            for name in verdicts[0].null_distances
+            name.replace("_", " "): np.array(
+                [verdict.agreement.null_distances[name] for verdict in verdicts]
+            )
+            for name in verdicts[0].agreement.null_distances
         },
         tolerance=0.10,
     )
@@ -158,7 +160,7 @@ def _control_section(controls: Sequence[dict[str, HeadOutcome]]) -> Section:
     def sentence(name: str, what: str) -> str:
         outcomes = [found[name] for found in controls]
         balance = ", ".join(f"{np.max(one.verdict.balance):.2f}" for one in outcomes)
-        exponents = ", ".join(f"{one.verdict.exponents[0]:.2f}" for one in outcomes)
+        exponents = ", ".join(f"{one.verdict.agreement.exponents[0]:.2f}" for one in outcomes)
         counts = ", ".join(
             f"{one.verdict.measured_count} of {one.verdict.predicted_count}" for one in outcomes
         )

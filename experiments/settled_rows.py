@@ -18,7 +18,7 @@ from experiments.head_rows import (
 from experiments.results import Row
 from experiments.rows import bound_row, error_row
 from experiments.settled_cells import SettledCell
-from theory.comparison.replication import replicated_verdict
+from theory.comparison.replication import combine_verdicts
 
 Cells = Sequence[Mapping[tuple[int, float], SettledCell]]
 """One mapping per seed."""
@@ -36,7 +36,7 @@ def gap_fraction(depth: int) -> float:
 def layer_law_rows(cells: Cells, depth: int, decay: float, label: str) -> tuple[Row, ...]:
     """Claim 15 at one depth: distance, balance, exponents, their interval, all jointly."""
     verdicts = [found[depth, decay].outcome.verdict for found in cells]
-    together = replicated_verdict(verdicts)
+    together = combine_verdicts(verdicts)
     layers = np.arange(1, depth)
     ends = np.stack([together.low[:-1], together.high[:-1]])
     reach = float(np.max(np.abs(ends - layers[None] / depth)))
@@ -81,8 +81,8 @@ def law_violation(outcome: HeadOutcome) -> float:
     accepted beside the best null.
     """
     verdict = outcome.verdict
-    accepted = np.minimum(LAW_DISTANCE, verdict.best_null[:-1] / NULL_RATIO)
-    distance = np.max(verdict.law_distances[:-1] / accepted)
+    accepted = np.minimum(LAW_DISTANCE, verdict.agreement.best_null[:-1] / NULL_RATIO)
+    distance = np.max(verdict.agreement.law_distances[:-1] / accepted)
     return float(max(np.max(verdict.balance) / BALANCE_TOLERANCE, distance))
 
 
@@ -143,8 +143,8 @@ def spectrum_rows(
             f"{label}, depth {depth}, decay {decay:g}: every layer's Gram from the moments alone"
             " (RMS log distance)",
             OPTIMUM,
-            np.array([verdict.distances for verdict in verdicts]),
-            np.array([verdict.best_null for verdict in verdicts]),
+            np.array([verdict.agreement.distances for verdict in verdicts]),
+            np.array([verdict.agreement.best_null for verdict in verdicts]),
         ),
     )
 
@@ -202,8 +202,8 @@ def _misfits(
     for decay in decays:
         outcome = found[depth, decay].outcome
         count = outcome.verdict.num_modes
-        measured.append(outcome.verdict.measured_modes)
-        predicted.append(outcome.verdict.predicted_modes)
+        measured.append(outcome.verdict.agreement.measured_modes)
+        predicted.append(outcome.verdict.agreement.predicted_modes)
         undecayed.append(outcome.prediction.undecayed_modes[:count])
         scales.append(found[depth, decay].scales[:count])
     target = np.log(np.concatenate(measured))

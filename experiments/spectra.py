@@ -13,10 +13,9 @@ from experiments.errors import InputError
 from experiments.figures.evolution import LayerCourse, Neighbors, evolution_figure
 from experiments.figures.measured import measured_spectra_figure
 from experiments.files import make_folder, write_bytes
-from theory.comparison.metrics import mode_values
 from theory.geometry.invariance import invariance_defect
 from theory.geometry.ranks import variance_effective_rank
-from theory.linalg.alignment import alignment
+from theory.linalg.alignment import alignment, symmetric_eigenvalues
 from theory.moments.files import read_moments
 from theory.moments.moments import Moments, default_range_tolerance
 
@@ -91,7 +90,7 @@ def _draw_final(files: list[Path], figure: Path) -> Path:
     for path in files:
         moments = read_moments(path)
         covariance = jnp.asarray(moments.covariance)
-        spectrum = mode_values(jnp.eye(covariance.shape[0]), covariance)
+        spectrum = symmetric_eigenvalues(covariance)
         kept = alignment(
             moments.covariance,
             moments.cross_covariance,

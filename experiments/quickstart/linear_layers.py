@@ -13,11 +13,11 @@ from ssljax.config.config import Config
 from ssljax.data.datasets import Dataset, load_dataset
 from ssljax.measure.moments import layer_moments
 from ssljax.training.training import Training, make_training
-from theory.comparison.metrics import mode_values
 from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
-from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.comparison.verdict import JointVerdict, judge_head
 from theory.dynamics.flow import factor_layer_grams, quadratic_flow
 from theory.layers.chain import chain_layer_grams
+from theory.layers.grams import layer_spectra
 from theory.linalg.alignment import alignment
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
 from theory.moments.moments import Moments
@@ -188,7 +188,7 @@ def _outcome(
 
     def verdicts(count: int) -> tuple[JointVerdict, ...]:
         return tuple(
-            joint_verdict(
+            judge_head(
                 final,
                 chain,
                 covariance,
@@ -213,9 +213,7 @@ def _outcome(
     return LinearOutcome(
         num_modes=num_modes,
         above_noise=above_noise,
-        layer_spectra=np.stack(
-            [np.asarray(mode_values(covariance, g)) for g in (jnp.eye(dim), *final)]
-        ),
+        layer_spectra=np.asarray(layer_spectra(covariance, final)),
         measured_layer_spectra=np.array(
             [
                 [np.linalg.eigvalsh(run.layer_covariances[name])[::-1] for name in LAYERS]

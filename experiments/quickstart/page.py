@@ -59,8 +59,8 @@ def write_page(
 
 
 def _summary(linear: LinearOutcome, head: SettledOutcome, sweep: SweepOutcome) -> list[str]:
-    law = np.mean([np.max(verdict.law_distances[:-1]) for verdict in linear.verdicts])
-    null = np.min([np.min(verdict.best_null[:-1]) for verdict in linear.verdicts])
+    law = np.mean([np.max(verdict.agreement.law_distances[:-1]) for verdict in linear.verdicts])
+    null = np.min([np.min(verdict.agreement.best_null[:-1]) for verdict in linear.verdicts])
     counts = [
         f"{one.verdict.measured_count} ({one.verdict.predicted_count} predicted)"
         for one in head.settled
@@ -120,12 +120,12 @@ def _linear_section(out: Path, outcome: LinearOutcome) -> Section:
         np.swapaxes(outcome.measured_mode_sizes[:, :, shown], 1, 2),
         [f"mode {mode + 1}, alignment {outcome.alignments[mode]:.2f}" for mode in shown],
     )
-    depth = len(outcome.verdicts[0].exponents)
+    depth = len(outcome.verdicts[0].agreement.exponents)
     layers = np.arange(1, depth + 1)
     exponent_figure(
         figures[2].path,
         layers / depth,
-        np.array([verdict.exponents for verdict in outcome.verdicts]),
+        np.array([verdict.agreement.exponents for verdict in outcome.verdicts]),
         {
             f"depth {other}": np.where(layers < depth, layers / other, np.nan)
             for other in (depth - 1, depth + 1)
@@ -136,12 +136,12 @@ def _linear_section(out: Path, outcome: LinearOutcome) -> Section:
     distances_figure(
         figures[3].path,
         LAYERS[1:],
-        np.array([verdict.distances for verdict in outcome.verdicts]),
+        np.array([verdict.agreement.distances for verdict in outcome.verdicts]),
         {
             name.replace("_", " "): np.array(
-                [verdict.null_distances[name] for verdict in outcome.verdicts]
+                [verdict.agreement.null_distances[name] for verdict in outcome.verdicts]
             )
-            for name in first.null_distances
+            for name in first.agreement.null_distances
         },
         tolerance=0.10,
     )

@@ -1,6 +1,7 @@
 """Settled heads: machinery at smoke scale, and the arithmetic of the rows."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +89,9 @@ def test_either_part_of_the_law_alone_is_a_violation():
 
     def with_parts(**parts):
         parts = {name: np.array(values) for name, values in parts.items()}
-        return law_violation(exact._replace(verdict=exact.verdict._replace(**parts)))
+        balance = parts.pop("balance")
+        verdict = SimpleNamespace(balance=balance, agreement=SimpleNamespace(**parts))
+        return law_violation(exact._replace(verdict=verdict))
 
     kept = {"balance": [0.0], "law_distances": [0.05, 9.0], "best_null": [5.0, 9.0]}
     assert with_parts(**kept) == pytest.approx(0.05 / 0.1)  # the last layer is no test of the law

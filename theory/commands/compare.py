@@ -31,8 +31,8 @@ from theory.commands.inputs import (
 from theory.commands.predictions import Solution
 from theory.commands.solve import solved
 from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
-from theory.comparison.replication import ReplicatedVerdict, replicated_verdict
-from theory.comparison.verdict import JointVerdict, joint_verdict
+from theory.comparison.replication import ReplicatedVerdict, combine_verdicts
+from theory.comparison.verdict import JointVerdict, judge_head
 from theory.layers.chain import Weights, chain_layer_grams, gram_chain
 from theory.linalg.errors import InputError
 from theory.losses.quadratic import QuadraticLoss
@@ -51,11 +51,12 @@ verdicts; null_NAME, the distances of the nulls N1 rotation, N2 gauge, N3 isotro
 (if given), N5 input, N6 post, N7 shuffled_pairs (where sampling leaves it any mode), N8
 wrong_depth_L; and over heads the intervals of the exponents and the final verdict.
 """
-_METRICS = (
-    "predicted_count", "measured_count", "num_modes", "balance", "distances", "law_distances",
-    "best_null", "skill", "exponents", "affinity", "log_identity_r2", "median_relative_error",
-    "isotropic_distance", "balance_holds", "distance_holds", "exponent_holds", "count_holds",
-    "powerless", "verdict",
+_AGREEMENT = (
+    "distances", "law_distances", "best_null", "skill", "exponents", "affinity", "log_identity_r2",
+    "median_relative_error", "isotropic_distance",
+)  # fmt: skip
+_VERDICT = (
+    "predicted_count", "measured_count", "num_modes", "balance", "powerless", "verdict",
 )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace) -> None:
     if start is not None:
         nulls["untrained"] = chain_layer_grams(start)
     verdicts = [
-        joint_verdict(
+        judge_head(
             predicted,
             head,
             covariance,
@@ -122,7 +123,7 @@ def _run(options: argparse.Namespace) -> None:
         )
         for head in heads
     ]
-    together = replicated_verdict(verdicts)
+    together = combine_verdicts(verdicts)
     write_result(options.out, **_arrays(options, verdicts, together))
     _print_verdicts(options, verdicts, together)
     print(f"wrote {options.out} in {time.monotonic() - started:.1f} s", file=screen(options))
@@ -158,10 +159,14 @@ def _shuffled_loss(options: argparse.Namespace, moments: Moments, floor: float) 
 def _arrays(
     options: argparse.Namespace, verdicts: list[JointVerdict], together: ReplicatedVerdict
 ) -> dict[str, np.ndarray]:
-    arrays = {name: np.array([getattr(each, name) for each in verdicts]) for name in _METRICS}
-    for name in verdicts[0].null_distances:
-        distances = [each.null_distances[name] for each in verdicts]
-        arrays[f"null_{name}"] = np.array(distances)
+    agreements = [each.agreement for each in verdicts]
+    arrays = {name: np.array([getattr(each, name) for each in verdicts]) for name in _VERDICT}
+    for name in _AGREEMENT:
+        arrays[name] = np.array([getattr(each, name) for each in agreements])
+    for name in verdicts[0].criteria:
+        arrays[f"{name}_holds"] = np.array([each.criteria[name] for each in verdicts])
+    for name in agreements[0].null_distances:
+        arrays[f"null_{name}"] = np.array([each.null_distances[name] for each in agreements])
     return {
         "measured": np.array(options.measured),
         **arrays,
@@ -185,12 +190,12 @@ def _print_verdicts(
             path,
             f"{each.measured_count} of {each.predicted_count}",
             f"{np.max(each.balance, initial=0.0):.3g}",
-            f"{np.max(each.distances):.3g}",
-            f"{np.min(each.best_null):.3g}",
-            f"{np.min(each.skill):.3g}",
-            " ".join(f"{exponent:.3f}" for exponent in each.exponents[:-1]) or "-",
-            f"{each.log_identity_r2:.3f}",
-            f"{each.affinity:.3f}",
+            f"{np.max(each.agreement.distances):.3g}",
+            f"{np.min(each.agreement.best_null):.3g}",
+            f"{np.min(each.agreement.skill):.3g}",
+            " ".join(f"{exponent:.3f}" for exponent in each.agreement.exponents[:-1]) or "-",
+            f"{each.agreement.log_identity_r2:.3f}",
+            f"{each.agreement.affinity:.3f}",
             each.verdict,
         )
     console(options).print(table)

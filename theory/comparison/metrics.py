@@ -1,4 +1,4 @@
-"""Numbers that compare predicted with measured layer Grams, in the basis of the features.
+"""Metrics that compare predicted with measured layer Grams, in the basis of the features.
 
 Sorted spectra of any two covariances look alike, so the metrics here compare matrices: a Gram
 that has the right eigenvalues in the wrong directions is far from the prediction.
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from theory.layers.grams import layer_spectra
 from theory.linalg.alignment import psd_power, symmetric_eigenvalues
 from theory.linalg.arrays import Arr, Grams, Matrix, Scalar, Spectrum, compiled, require_float64
 
@@ -15,18 +16,12 @@ Basis = Float[Arr, "dim modes"]
 
 
 @compiled()
-def mode_values(covariance: Matrix, gram: Matrix) -> Float[Arr, " dim"]:
-    """Layer spectrum of one Gram: eigenvalues n of N = Σ^½GΣ^½, descending."""
-    require_float64(covariance=covariance, gram=gram)
-    root = psd_power(jnp.asarray(covariance), 0.5, tolerance=0.0)
-    return symmetric_eigenvalues(root @ gram @ root)
-
-
-@compiled()
 def active_modes(
     covariance: Matrix, gram: Matrix, threshold: float | Scalar = 1e-3
 ) -> Int[Arr, ""]:
-    r"""Number of active modes: eigenvalues of :math:`\Sigma^{1/2}G\Sigma^{1/2}` above a fraction.
+    r"""Return the number of active modes: output variances above a fraction of the largest.
+
+    Output variances are the eigenvalues of :math:`\Sigma^{1/2}G\Sigma^{1/2}`.
 
     Never counted on the Gram itself, which ranks a mode of tiny variance first.
 
@@ -49,13 +44,13 @@ def active_modes(
       ...     print(int(active_modes(covariance, gram)))
       1
     """
-    values = mode_values(covariance, gram)
+    values = layer_spectra(covariance, gram[None])[1]
     return jnp.sum(values > threshold * jnp.max(values))
 
 
 @compiled("num_modes")
 def active_subspace(covariance: Matrix, gram: Matrix, num_modes: int) -> Basis:
-    r"""Orthonormal basis of the feature subspace that the strongest output modes read.
+    r"""Return an orthonormal basis of the feature subspace that the strongest output modes read.
 
     Spans :math:`v_i = \Sigma^{-1/2}y_i` for the leading eigenvectors y of
     :math:`N = \Sigma^{1/2}G\Sigma^{1/2}`: G restricted to these modes is
@@ -92,7 +87,7 @@ def active_subspace(covariance: Matrix, gram: Matrix, num_modes: int) -> Basis:
 
 @compiled()
 def log_identity_r2(predicted: Spectrum, measured: Spectrum) -> Scalar:
-    r"""Metric m1: R² of log values to the identity line, with nothing fitted.
+    r"""Return metric m1, R² of log values to the identity line, with nothing fitted.
 
     :math:`1 - \sum(\log m - \log p)^2 / \sum(\log m - \overline{\log m})^2` over active modes; it
     is negative where the measured mean would have predicted better.
@@ -128,7 +123,7 @@ def log_identity_r2(predicted: Spectrum, measured: Spectrum) -> Scalar:
 
 @compiled()
 def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
-    """Logarithms ½ log diag(VᵀG_lV) of each layer's gain along V.
+    """Return the logarithms ½ log diag(VᵀG_lV) of each layer's gain along V.
 
     V are the right singular directions of the end-to-end map inside the basis.
 
@@ -149,7 +144,7 @@ def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
 
 @compiled()
 def layer_exponents(grams: Grams, basis: Basis) -> Float[Arr, " depth"]:
-    r"""Metric m2: exponent :math:`\beta_l` of each layer, theory l/L.
+    r"""Return metric m2, the exponent :math:`\beta_l` of each layer, theory l/L.
 
     Slope of :math:`\tfrac12\log\mathrm{diag}(V^\top G_l V)` on :math:`\log\sigma(W)` over the modes
     of the basis. Not evidence by itself: unbalanced networks have reached l/L too.
@@ -174,18 +169,18 @@ def layer_exponents(grams: Grams, basis: Basis) -> Float[Arr, " depth"]:
       [0.5 1. ]
     """
     gains = log_gains(grams, basis)
-    return jax.vmap(lambda row: regression_slope(gains[-1], row))(gains)
+    return jax.vmap(lambda row: _slope(gains[-1], row))(gains)
 
 
-def regression_slope(inputs: Spectrum, outputs: Spectrum) -> Scalar:
-    """Least-squares slope of outputs on inputs, intercept fitted; nan without spread."""
+def _slope(inputs: Spectrum, outputs: Spectrum) -> Scalar:
+    """Return the least-squares slope of outputs on inputs, intercept fitted; NaN without spread."""
     centered = inputs - jnp.mean(inputs)
     return jnp.sum(centered * outputs) / jnp.sum(centered**2)
 
 
 @compiled()
 def riemannian_distance(first: Matrix, second: Matrix, basis: Basis) -> Scalar:
-    r"""Metric m3: RMS affine-invariant Riemannian distance on a subspace.
+    r"""Return metric m3, the RMS affine-invariant distance of two Grams on a subspace.
 
     :math:`\lVert\log\mathrm{eig}(X^{-1}Y)\rVert / \sqrt k` with X and Y the two Grams compressed to
     the k columns of the basis: the root mean square log ratio over directions, the same in every
@@ -224,17 +219,3 @@ def riemannian_distance(first: Matrix, second: Matrix, basis: Basis) -> Scalar:
     # A Gram that is singular here fails its Cholesky factor; only bad input stays nan.
     finite = jnp.all(jnp.isfinite(first)) & jnp.all(jnp.isfinite(second))
     return jnp.where(finite, jnp.where(jnp.isnan(distance), jnp.inf, distance), jnp.nan)
-
-
-@compiled()
-def subspace_affinity(first: Basis, second: Basis) -> Scalar:
-    """Metric m4: ‖UᵀV‖²_F / k of two orthonormal bases; 1 for one subspace, k/d by chance."""
-    require_float64(first=first, second=second)
-    return jnp.sum((jnp.asarray(first).T @ second) ** 2) / first.shape[1]
-
-
-def skill(
-    distance: float | Float[Arr, "..."], null_distance: float | Float[Arr, "..."]
-) -> Float[Arr, "..."]:
-    """Metric m6: 1 - distance / null distance; 1 is perfect, 0 no better than the best null."""
-    return 1.0 - jnp.asarray(distance) / jnp.asarray(null_distance)

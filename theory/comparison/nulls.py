@@ -1,8 +1,9 @@
 """Null hypotheses N1 to N8: what a head would look like if the layer law meant nothing.
 
-Each returns layer Grams (or moments) to be held against the measurement like the prediction.
-Nulls that keep the function of the whole head say nothing at the last layer and return the
-hidden layers only.
+Each returns layer Grams (or moments) to be held against the measurement like the prediction. A
+null that keeps the function of the whole head says nothing about the last layer and returns the
+hidden layers only. The null N4, the untrained head, is `theory.layers.chain.chain_layer_grams` of
+its weights.
 """
 
 import jax
@@ -25,7 +26,7 @@ NullGrams = Float[Arr, "layers dim dim"]
 
 @compiled()
 def rotation_null(key: Key[Array, ""], grams: Grams, basis: Basis) -> Grams:
-    """N1: the same eigenvalues in random directions of the active subspace.
+    """Return null N1: the same eigenvalues in random directions of the active subspace.
 
     Args:
       key: Typed random key.
@@ -57,7 +58,7 @@ def rotation_null(key: Key[Array, ""], grams: Grams, basis: Basis) -> Grams:
 
 @compiled()
 def gauged_weights(key: Key[Array, ""], weights: Weights) -> Weights:
-    """The same function after a random change of basis G of every hidden layer.
+    """Return weights of the same function after a random change of basis of every hidden layer.
 
     W_l becomes G_l W_l G_{l-1}^{-1} with the entries of G_l normal, variance 1 / width.
 
@@ -79,7 +80,7 @@ def gauged_weights(key: Key[Array, ""], weights: Weights) -> Weights:
 
 
 def gauge_null(key: Key[Array, ""], weights: Weights) -> HiddenGrams:
-    """N2: hidden layers of a network with the same function and random gauge.
+    """Return null N2: hidden layers of a network with the same function and random gauge.
 
     The null that the layer law actually excludes: W_1 → G W_1, W_2 → W_2 G^-1 and so on.
 
@@ -106,13 +107,13 @@ def gauge_null(key: Key[Array, ""], weights: Weights) -> HiddenGrams:
 
 @compiled("depth")
 def balanced_weights(gram: Matrix, depth: int) -> tuple[Matrix, ...]:
-    """A balanced factorization of an end-to-end Gram: L equal symmetric layers G^{1/(2L)}."""
+    """Return L balanced layers with a given end-to-end Gram: all G^{1/(2L)}, symmetric."""
     return (fractional_gram(gram, 0.5 / depth),) * depth
 
 
 @compiled()
 def isotropic_null(grams: Grams, basis: Basis) -> Grams:
-    """N3: every direction of the active subspace kept alike, at the matched log-mean.
+    """Return null N3: every direction of the active subspace alike, at the matched log-mean.
 
     Its distance to the Grams it is matched to is the spread of their log eigenvalues: below .3
     a comparison has no power.
@@ -145,28 +146,10 @@ def isotropic_null(grams: Grams, basis: Basis) -> Grams:
     return jax.vmap(matched)(jnp.asarray(grams))
 
 
-def untrained_null(weights: Weights) -> Grams:
-    """N4: layer Grams of the weights before training."""
-    return chain_layer_grams(weights)
-
-
-def input_null(covariance: Matrix, depth: int) -> Grams:
-    """N5: every layer has the spectrum of the input, that is each Gram is the identity."""
-    require_float64(covariance=covariance)
-    identity = jnp.eye(covariance.shape[0])
-    return jnp.broadcast_to(identity[None], (depth, *identity.shape))
-
-
-def post_null(gram: Matrix, depth: int) -> HiddenGrams:
-    """N6: every hidden layer has the spectrum after the projection, its Gram that of the end."""
-    require_float64(gram=gram)
-    return jnp.broadcast_to(jnp.asarray(gram)[None], (depth - 1, *gram.shape))
-
-
 def shuffled_pairs_null(
     covariance: Matrix, mean: Vector | None = None, *, noise_floor: float | Scalar = 0.0
 ) -> Matrix:
-    """N7: cross-covariance of views paired at random.
+    """Return null N7: the cross-covariance of views paired at random.
 
     Pairs of different images share nothing but the mean; what a sample of them still shows is
     the noise floor, taken equal in every direction.
@@ -174,8 +157,8 @@ def shuffled_pairs_null(
     Args:
       covariance: Σ = E[x xᵀ].
       mean: E[x]; None for centered features.
-      noise_floor: Alignment that sampling alone produces (`theory.moments.moments.noise_floor`), in
-        [0, 1); 0 for the population.
+      noise_floor: Alignment that sampling alone produces, in [0, 1), as from
+        `theory.moments.sampling_noise.noise_floor`; 0 for the population.
 
     Returns:
       M of the null, to be solved like a measured one: floor Σ + (1 - floor) mean meanᵀ.
@@ -202,7 +185,7 @@ def shuffled_pairs_null(
 
 @compiled("depth", "wrong_depth")
 def wrong_depth_null(gram: Matrix, depth: int, wrong_depth: int) -> HiddenGrams:
-    """N8: hidden layers as a network of another depth would have them, G^{l/L'} for l < L.
+    """Return null N8: hidden layers of a network of another depth, G^{l/L'} for l < L.
 
     Args:
       gram: Predicted end-to-end Gram.
@@ -238,9 +221,9 @@ def prediction_nulls(
     *,
     active_threshold: float = 1e-3,
 ) -> dict[str, NullGrams]:
-    """The nulls that follow from the prediction alone: N1, N2, N5, N6 and N8 at L ± 1.
+    """Return the nulls of the prediction alone: N1, N2, N5, N6 and N8 at L ± 1.
 
-    `theory.comparison.verdict.joint_verdict` adds the isotropic null; the untrained head and the
+    `theory.comparison.verdict.judge_head` adds the isotropic null; the untrained head and the
     solution of shuffled pairs have to be measured.
 
     Args:
@@ -268,11 +251,13 @@ def prediction_nulls(
     basis = active_subspace(covariance, end, count)
     nulls = {
         "rotation": rotation_null(rotation_key, predicted_grams, basis),
-        "input": input_null(covariance, depth),
+        # N5: every layer has the spectrum of the input, so each Gram is the identity.
+        "input": jnp.broadcast_to(jnp.eye(len(end))[None], predicted_grams.shape),
     }
     if depth > 1:
         nulls["gauge"] = gauge_null(gauge_key, balanced_weights(end, depth))
-        nulls["post"] = post_null(end, depth)
+        # N6: every hidden layer has the Gram of the last one.
+        nulls["post"] = jnp.broadcast_to(jnp.asarray(end)[None], (depth - 1, *end.shape))
         for wrong_depth in (depth - 1, depth + 1):
             nulls[f"wrong_depth_{wrong_depth}"] = wrong_depth_null(end, depth, wrong_depth)
     return nulls

@@ -9,13 +9,10 @@ from theory.comparison.nulls import (
     balanced_weights,
     gauge_null,
     gauged_weights,
-    input_null,
     isotropic_null,
-    post_null,
     prediction_nulls,
     rotation_null,
     shuffled_pairs_null,
-    untrained_null,
     wrong_depth_null,
 )
 from theory.layers.chain import chain_layer_grams
@@ -79,14 +76,6 @@ def test_isotropic_null_is_the_nearest_multiple_of_the_identity():
         assert float(riemannian_distance(factor * null, gram, np.eye(5))) > nearest
 
 
-def test_spectral_nulls_repeat_the_input_and_the_output():
-    gram = low_rank_gram(5)
-    np.testing.assert_array_equal(input_null(gram, 3), np.stack([np.eye(8)] * 3))
-    np.testing.assert_array_equal(post_null(gram, 3), np.stack([gram] * 2))
-    weights = (gram, gram)
-    np.testing.assert_array_equal(untrained_null(weights), chain_layer_grams(weights))
-
-
 def test_shuffled_pairs_align_at_the_noise_floor_apart_from_the_mean():
     covariance = low_rank_gram(6) + np.eye(8)
     values = alignment(covariance, shuffled_pairs_null(covariance, noise_floor=0.05)).values
@@ -120,6 +109,8 @@ def test_prediction_nulls_differ_from_the_prediction_where_they_speak():
     basis = active_subspace(covariance, gram, 5)
     nulls = prediction_nulls(jax.random.key(3), grams, covariance)
     assert set(nulls) == {"rotation", "input", "gauge", "post", "wrong_depth_2", "wrong_depth_4"}
+    np.testing.assert_array_equal(nulls["input"], np.stack([np.eye(8)] * 3))
+    np.testing.assert_array_equal(nulls["post"], np.stack([grams[-1]] * 2))
     for null in nulls.values():
         for layer in range(len(null)):
             assert float(riemannian_distance(null[layer], grams[layer], basis)) > 0.05

@@ -4,20 +4,45 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from theory.comparison.replication import replicated_verdict
-from theory.comparison.verdict import JointVerdict
+from theory.comparison.replication import combine_verdicts
+from theory.comparison.verdict import Agreement, JointVerdict
 from theory.linalg.errors import InputError
 
-_EMPTY = JointVerdict(**dict.fromkeys(JointVerdict._fields))
+_CRITERIA = {
+    "holds": ({"balance": True}, False),
+    "fails": ({"balance": False}, False),
+    "inconclusive": ({"balance": True}, True),
+}
 
 
 def _heads(exponents, verdict="holds"):
-    return [_EMPTY._replace(exponents=np.array([*row, 1.0]), verdict=verdict) for row in exponents]
+    criteria, powerless = _CRITERIA[verdict]
+    return [
+        JointVerdict(
+            predicted_count=3,
+            measured_count=3,
+            num_modes=3,
+            balance=np.zeros(len(row)),
+            agreement=Agreement(
+                distances=np.zeros(len(row) + 1),
+                law_distances=np.zeros(len(row) + 1),
+                null_distances={},
+                exponents=np.array([*row, 1.0]),
+                affinity=1.0,
+                predicted_modes=np.ones(3),
+                measured_modes=np.ones(3),
+                log_spread=1.0,
+            ),
+            criteria=criteria,
+            powerless=powerless,
+        )
+        for row in exponents
+    ]
 
 
 @pytest.mark.parametrize("draws", [[0.5, 0.51, 0.49], [0.48, 0.52, 0.45, 0.55, 0.5]])
 def test_the_interval_is_the_one_of_a_t_test(draws):
-    found = replicated_verdict(_heads([[draw] for draw in draws]))
+    found = combine_verdicts(_heads([[draw] for draw in draws]))
     expected = scipy.stats.ttest_1samp(draws, 0.0).confidence_interval(0.95)
     np.testing.assert_allclose([found.low[0], found.high[0]], expected, rtol=1e-12)
     np.testing.assert_allclose(found.exponents, [np.mean(draws), 1.0])
@@ -35,18 +60,18 @@ def test_the_interval_is_the_one_of_a_t_test(draws):
     ],
 )
 def test_the_law_holds_where_every_head_holds_and_no_other_depth_fits(exponents, excluded, verdict):
-    found = replicated_verdict(_heads(exponents))
+    found = combine_verdicts(_heads(exponents))
     assert found.excludes_other_depths.tolist() == excluded
     assert found.verdict == verdict
 
 
 def test_one_head_that_fails_fails_the_law_and_heads_are_of_one_kind():
     heads = _heads([[0.5]] * 3)
-    assert replicated_verdict([*heads, *_heads([[0.5]], "fails")]).verdict == "fails"
-    assert replicated_verdict([*heads, *_heads([[0.5]], "inconclusive")]).verdict == "inconclusive"
-    one_layer = replicated_verdict(_heads([[]] * 3))
+    assert combine_verdicts([*heads, *_heads([[0.5]], "fails")]).verdict == "fails"
+    assert combine_verdicts([*heads, *_heads([[0.5]], "inconclusive")]).verdict == "inconclusive"
+    one_layer = combine_verdicts(_heads([[]] * 3))
     assert one_layer.verdict == "holds"
     assert one_layer.excludes_other_depths.size == 0
     for wrong in ([], [*heads, *_heads([[0.3, 0.6]])]):
         with pytest.raises(InputError, match="all of one depth"):
-            replicated_verdict(wrong)
+            combine_verdicts(wrong)

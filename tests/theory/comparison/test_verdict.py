@@ -10,9 +10,9 @@ from theory.comparison.nulls import (
     balanced_weights,
     gauged_weights,
     prediction_nulls,
-    untrained_null,
 )
-from theory.comparison.verdict import joint_verdict
+from theory.comparison.verdict import judge_head
+from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams
 from theory.linalg.errors import InputError
 
@@ -63,40 +63,42 @@ def prediction(moments):
 
 def verdict_of(prediction, weights, covariance, **options):
     nulls = prediction_nulls(jax.random.key(1), prediction, covariance)
-    return joint_verdict(prediction, weights, covariance, nulls, **options)
+    return judge_head(prediction, weights, covariance, nulls, **options)
 
 
 def test_a_trained_head_meets_its_prediction(moments, trained, prediction):
     weights, untrained = trained
     nulls = prediction_nulls(jax.random.key(1), prediction, moments[0])
-    nulls["untrained"] = untrained_null(untrained)
-    result = joint_verdict(prediction, weights, moments[0], nulls)
+    nulls["untrained"] = chain_layer_grams(untrained)
+    result = judge_head(prediction, weights, moments[0], nulls)
     assert result.verdict == "holds"
     assert result.num_modes == result.predicted_count == result.measured_count == 8
-    assert np.all(result.distances < 0.02)
-    assert np.all(result.law_distances < 0.01)
-    assert np.all(result.skill > 0.9)
-    assert result.log_identity_r2 > 0.999
-    assert result.median_relative_error < 0.01
-    np.testing.assert_allclose(result.exponents, [0.5, 1.0], atol=0.01)
-    np.testing.assert_allclose(result.affinity, 1.0, atol=1e-6)
-    assert np.isnan(result.null_distances["gauge"][-1])
-    assert np.all(np.isfinite([d[0] for d in result.null_distances.values()]))
-    assert min(d[0] for d in result.null_distances.values()) == result.best_null[0]
+    assert np.all(result.agreement.distances < 0.02)
+    assert np.all(result.agreement.law_distances < 0.01)
+    assert np.all(result.agreement.skill > 0.9)
+    assert result.agreement.log_identity_r2 > 0.999
+    assert result.agreement.median_relative_error < 0.01
+    np.testing.assert_allclose(result.agreement.exponents, [0.5, 1.0], atol=0.01)
+    np.testing.assert_allclose(result.agreement.affinity, 1.0, atol=1e-6)
+    assert np.isnan(result.agreement.null_distances["gauge"][-1])
+    assert np.all(np.isfinite([d[0] for d in result.agreement.null_distances.values()]))
+    assert (
+        min(d[0] for d in result.agreement.null_distances.values()) == result.agreement.best_null[0]
+    )
     for layer in range(DEPTH):
         first = weights[0] if layer == 0 else weights[1] @ weights[0]
         twin = riemannian_distance(prediction[layer], first.T @ first, np.eye(8))
-        np.testing.assert_allclose(result.distances[layer], float(twin), rtol=1e-8)
+        np.testing.assert_allclose(result.agreement.distances[layer], float(twin), rtol=1e-8)
 
 
 def test_a_random_gauge_keeps_the_function_and_fails(moments, trained, prediction):
     gauged = gauged_weights(jax.random.key(5), trained[0])
     result = verdict_of(prediction, gauged, moments[0])
     assert result.verdict == "fails"
-    assert result.count_holds
-    assert result.distances[-1] < 0.02
-    assert not result.balance_holds
-    assert not result.distance_holds
+    assert result.criteria["count"]
+    assert result.agreement.distances[-1] < 0.02
+    assert not result.criteria["balance"]
+    assert not result.criteria["distance"]
 
 
 def test_the_untrained_head_fails(moments, trained, prediction):
@@ -107,9 +109,9 @@ def test_the_right_exponent_in_the_wrong_directions_fails_on_distance_only(momen
     turn = np.linalg.qr(np.random.default_rng(3).standard_normal((8, 8)))[0]
     weights = tuple(turn @ np.asarray(w) @ turn.T for w in balanced_weights(prediction[-1], DEPTH))
     result = verdict_of(prediction, weights, moments[0])
-    assert result.balance_holds
-    assert result.exponent_holds
-    assert not result.distance_holds
+    assert result.criteria["balance"]
+    assert result.criteria["exponent"]
+    assert not result.criteria["distance"]
     assert result.verdict == "fails"
 
 
@@ -119,7 +121,7 @@ def test_missing_modes_fail_the_count(moments, prediction):
     result = verdict_of(prediction, balanced_weights(pruned, DEPTH), moments[0])
     assert result.measured_count == 5
     assert result.num_modes == 5
-    assert not result.count_holds
+    assert not result.criteria["count"]
     assert result.verdict == "fails"
 
 
@@ -129,14 +131,16 @@ def test_nearly_equal_modes_are_inconclusive():
     result = verdict_of(prediction, balanced_weights(gram, DEPTH), np.eye(3))
     assert result.powerless
     assert result.verdict == "inconclusive"
-    np.testing.assert_allclose(result.isotropic_distance, 2 * result.log_spread, rtol=1e-9)
+    np.testing.assert_allclose(
+        result.agreement.isotropic_distance, 2 * result.agreement.log_spread, rtol=1e-9
+    )
 
 
 def test_a_collapsed_head_fails_without_an_error(moments, prediction):
     result = verdict_of(prediction, (np.zeros((8, 8)),) * 2, moments[0])
     assert result.verdict == "fails"
     assert result.measured_count == result.num_modes == 0
-    assert np.all(result.distances == np.inf)
+    assert np.all(result.agreement.distances == np.inf)
 
 
 def test_one_layer_and_chosen_modes(moments, prediction):
@@ -159,17 +163,17 @@ def scaled_verdict(spread, log_factor):
 
 def test_a_small_distance_is_not_enough_where_a_null_is_nearly_as_close():
     result = scaled_verdict(1.0, 0.08)
-    np.testing.assert_allclose(result.distances, [0.04, 0.08], rtol=1e-9)
-    assert result.distances[0] > 0.2 * result.best_null[0]
+    np.testing.assert_allclose(result.agreement.distances, [0.04, 0.08], rtol=1e-9)
+    assert result.agreement.distances[0] > 0.2 * result.agreement.best_null[0]
     assert result.verdict == "fails"
-    assert not result.distance_holds
+    assert not result.criteria["distance"]
 
 
 def test_beating_every_null_is_not_enough_above_the_bar():
     result = scaled_verdict(3.0, 0.12)
-    assert np.all(result.distances <= 0.2 * result.best_null)
-    np.testing.assert_allclose(result.distances, [0.06, 0.12], rtol=1e-9)
-    assert not result.distance_holds
+    assert np.all(result.agreement.distances <= 0.2 * result.agreement.best_null)
+    np.testing.assert_allclose(result.agreement.distances, [0.06, 0.12], rtol=1e-9)
+    assert not result.criteria["distance"]
     assert scaled_verdict(3.0, 0.09).verdict == "holds"
 
 
@@ -177,7 +181,7 @@ def test_uneven_layers_fail_balance_and_exponent():
     gram = np.diag(np.exp(np.linspace(-3, 3, 4)))
     weights = tuple(np.diag(np.diag(gram) ** power) for power in (0.35, 0.15))
     result = verdict_of(layer_grams(gram, DEPTH), weights, np.eye(4))
-    np.testing.assert_allclose(result.exponents, [0.7, 1.0], atol=1e-12)
-    assert not result.exponent_holds
-    assert not result.balance_holds
+    np.testing.assert_allclose(result.agreement.exponents, [0.7, 1.0], atol=1e-12)
+    assert not result.criteria["exponent"]
+    assert not result.criteria["balance"]
     assert result.verdict == "fails"
