@@ -14,7 +14,7 @@ from experiments.figures.evolution import LayerCourse, Neighbors, evolution_figu
 from experiments.figures.measured import measured_spectra_figure
 from experiments.files import make_folder, write_bytes
 from theory.geometry.invariance import invariance_defect
-from theory.geometry.ranks import variance_effective_rank
+from theory.geometry.ranks import lidar, variance_effective_rank
 from theory.linalg.alignment import alignment, symmetric_eigenvalues
 from theory.moments.files import read_moments
 from theory.moments.moments import Moments, default_range_tolerance
@@ -112,6 +112,7 @@ def _draw_final(files: list[Path], figure: Path) -> Path:
 class _Shape(NamedTuple):
     spectrum: np.ndarray
     effective_rank: float
+    lidar: float
     defect: float
 
 
@@ -124,17 +125,24 @@ def _shape(moments: Moments, path: Path) -> _Shape:
     spectrum = np.clip(np.linalg.eigvalsh(covariance)[::-1], 0.0, None)
     rank = float(variance_effective_rank(jnp.asarray(spectrum)))
     defect = invariance_defect(moments.covariance, moments.cross_covariance, mean)
-    return _Shape(spectrum, rank, float(defect))
+    between = np.asarray(moments.cross_covariance) - np.outer(mean, mean)
+    within = np.asarray(moments.covariance) - np.asarray(moments.cross_covariance)
+    # In the units of the layer, or a layer of small features would be all delta.
+    delta = 1e-4 * float(np.trace(covariance)) / len(covariance)
+    classes = lidar(between, within, delta=delta)
+    return _Shape(spectrum, rank, float(classes), float(defect))
 
 
 def _draw_evolution(folder: Path, files: dict[int, list[Path]], figure: Path) -> Path:
     steps = np.array(list(files))
-    courses = []
+    courses, lidars = [], {}
     for place in range(len(next(iter(files.values())))):
         shapes = [_shape(read_moments(paths[place]), paths[place]) for paths in files.values()]
+        name = next(iter(files.values()))[place].stem
+        lidars[name] = [shape.lidar for shape in shapes]
         courses.append(
             LayerCourse(
-                next(iter(files.values()))[place].stem,
+                name,
                 np.stack([shape.spectrum for shape in shapes]),
                 np.array([shape.effective_rank for shape in shapes]),
                 np.array([shape.defect for shape in shapes]),
@@ -147,6 +155,7 @@ def _draw_evolution(folder: Path, files: dict[int, list[Path]], figure: Path) ->
         "layers": {
             course.name: {
                 "effective_rank": course.effective_ranks.tolist(),
+                "lidar": lidars[course.name],
                 "invariance_defect": course.defects.tolist(),
                 "centered_layer_spectrum": course.spectra.tolist(),
             }
@@ -161,10 +170,11 @@ def _draw_evolution(folder: Path, files: dict[int, list[Path]], figure: Path) ->
         }
     write_bytes(figure.with_suffix(".json"), (json.dumps(numbers, indent=1) + "\n").encode())
     for course in courses:
+        ranks, classes, defects = course.effective_ranks, lidars[course.name], course.defects
         print(
             f"{course.name:<12} steps {steps[0]} to {steps[-1]}: effective rank (centered)"
-            f" {course.effective_ranks[0]:.2f} to {course.effective_ranks[-1]:.2f}, invariance"
-            f" defect {course.defects[0]:.3f} to {course.defects[-1]:.3f}"
+            f" {ranks[0]:.2f} to {ranks[-1]:.2f}, LiDAR {classes[0]:.2f} to {classes[-1]:.2f},"
+            f" invariance defect {defects[0]:.3f} to {defects[-1]:.3f}"
         )
     return figure
 

@@ -10,7 +10,6 @@ from theory.linalg.arrays import Arr, Matrix, Scalar, Vector, compiled, require_
 from theory.linalg.errors import InputError
 
 Views = Float[Arr, "images views dim"]
-EmbeddingViews = Float[Arr, "images views out"]
 
 
 class OrbitCovariances(NamedTuple):
@@ -41,7 +40,7 @@ class AugmentationFractions(NamedTuple):
 
 @compiled()
 def orbit_covariances(views: Views) -> OrbitCovariances:
-    r"""Unbiased within-orbit and between-image covariances from views.
+    r"""Return unbiased within-orbit and between-image covariances from views.
 
     :math:`\hat\Sigma_w = \frac{1}{n(V-1)}\sum_{iv}(x_{iv}-\bar x_i)(x_{iv}-\bar x_i)^\top` and
     :math:`\hat\Sigma_b = \mathrm{Cov}_{n-1}(\bar x_i) - \hat\Sigma_w / V`.
@@ -88,7 +87,7 @@ def orbit_covariances(views: Views) -> OrbitCovariances:
 
 
 def within_covariance(covariance: Matrix, cross_covariance: Matrix) -> Matrix:
-    """Within-orbit covariance Σ_w = Σ − M of raw or centered second moments."""
+    """Return the within-orbit covariance Σ_w = Σ − M of raw or centered second moments."""
     require_float64(covariance=covariance, cross_covariance=cross_covariance)
     return covariance - 0.5 * (cross_covariance + cross_covariance.T)
 
@@ -97,7 +96,9 @@ def within_covariance(covariance: Matrix, cross_covariance: Matrix) -> Matrix:
 def invariance_defect(
     covariance: Matrix, cross_covariance: Matrix, mean: Vector | None = None
 ) -> Scalar:
-    r"""Share of a representation's variance that is augmentation: 0 is invariant, 1 pure noise.
+    r"""Return the share of a representation's variance that is augmentation.
+
+    0 is invariant, 1 pure noise.
 
     :math:`I = \mathrm{tr}\,\Sigma_w / \mathrm{tr}\,S` with :math:`\Sigma_w = \Sigma - M` and the
     total covariance :math:`S = \Sigma - \mu\mu^\top`. Free of scale.
@@ -132,7 +133,7 @@ def invariance_defect(
 
 
 def trace_invariance_defect(square: Scalar, product: Scalar, offset: float | Scalar = 0) -> Scalar:
-    """Invariance defect from numbers that a training step averages, in their own precision.
+    """Return the invariance defect from traces, in the precision of a training step.
 
     Args:
       square: E‖x‖², the trace of the covariance.
@@ -157,14 +158,15 @@ def trace_invariance_defect(square: Scalar, product: Scalar, offset: float | Sca
 
 @compiled()
 def view_invariance_defect(views: Views) -> Scalar:
-    r"""Invariance defect from views, with unbiased numerator and denominator.
+    r"""Return the invariance defect from views, with unbiased numerator and denominator.
 
     :math:`I = \mathrm{tr}\,\hat\Sigma_w / \mathrm{tr}(\hat\Sigma_w + \hat\Sigma_b)` with
     `orbit_covariances`: the within sum carries the factor V/(V-1), without which two views would
     halve the defect.
 
     Args:
-      views: Representations, (images, views, dim), at least two of each; not centered needed.
+      views: Representations, (images, views, dim), at least two images and two views;
+        they need not be centered.
 
     Returns:
       The defect, shape ().
@@ -191,7 +193,7 @@ def view_invariance_defect(views: Views) -> Scalar:
 
 
 def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar) -> Scalar:
-    """Projector suppression R = I(embedding) / I(feature).
+    """Return the projector suppression R = I(embedding) / I(feature).
 
     Args:
       embedding_defect: I of the embedding.
@@ -205,70 +207,10 @@ def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar
 
 
 @compiled()
-def orbit_compression(features: Views, embeddings: EmbeddingViews) -> Scalar:
-    """Scale-free orbit compression I(feature) / I(embedding) = 1 / R from views of both.
-
-    Raw orbit spreads in two spaces of different scale cannot be compared: a head fed features of
-    another norm than in training shrinks everything, signal included, and ratios of 20 to 4000
-    seen that way were 1.5 without scale. Feed the head what it was trained on.
-
-    Args:
-      features: Views before the head, (images, views, dim).
-      embeddings: The same views after it.
-
-    Returns:
-      The ratio, shape (); above 1 the head removes augmentation. 1 for an orthogonal head.
-
-    Raises:
-      InputError: Fewer than two images or two views.
-
-    Accuracy:
-      As `view_invariance_defect`.
-
-    Source:
-      Derived.
-
-    Example:
-      A head that only scales compresses nothing:
-
-      >>> import jax, numpy as np
-      >>> views = np.random.default_rng(0).standard_normal((20, 3, 4))
-      >>> with jax.enable_x64(True):
-      ...     print(round(float(orbit_compression(views, 1e-3 * views)), 9))
-      1.0
-    """
-    return view_invariance_defect(features) / view_invariance_defect(embeddings)
-
-
-@compiled()
-def alignment_gain(features: Views, embeddings: EmbeddingViews) -> Scalar:
-    """Mean cosine between views of one image at the embedding, minus that at the feature.
-
-    Scale-free like `orbit_compression`, but uncentered: a common mean raises both cosines.
-
-    Args:
-      features: Views before the head, (images, views, dim), none of them zero.
-      embeddings: The same views after it.
-
-    Returns:
-      The gain in [-2, 2], shape (); above 0 the head draws views together.
-    """
-    require_float64(features=features, embeddings=embeddings)
-
-    def mean_cosine(views):
-        unit = views / jnp.linalg.norm(views, axis=-1, keepdims=True)
-        num_views = views.shape[1]
-        sums = jnp.sum(jnp.sum(unit, axis=1) ** 2, axis=-1)
-        return jnp.mean(sums - num_views) / (num_views * (num_views - 1))
-
-    return mean_cosine(jnp.asarray(embeddings)) - mean_cosine(jnp.asarray(features))
-
-
-@compiled()
 def augmentation_fractions(
     within: Matrix, covariance: Matrix, *, range_tolerance: float | Scalar = 1e-10
 ) -> AugmentationFractions:
-    r"""Fraction of each generalized direction's variance that is augmentation noise.
+    r"""Return the fraction of each generalized direction's variance that is augmentation noise.
 
     Eigenpairs of :math:`S^{-1/2}\Sigma_w S^{-1/2} = U\rho U^\top` with directions
     :math:`g_k = S^{-1/2}U_k`. For centered moments :math:`\rho = 1 - a` with the alignment a, and

@@ -1,22 +1,22 @@
 """Ranks of a representation, each with its definition in its name.
 
-Four numbers called "effective rank" of one matrix can differ by a factor of twenty (centered
-or not, singular values or their squares), so nothing here guesses: a function takes exactly
-the values its name says, and centering is the caller's.
+Four numbers called "effective rank" of one matrix can differ by a factor of twenty (centered or
+not, singular values or their squares). Every function here takes exactly the values that its name
+says; the caller centers.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from theory.linalg.arrays import Arr, Scalar, Spectrum, compiled, require_float64
-from theory.linalg.errors import InputError
+from theory.linalg.alignment import symmetric_eigenvalues
+from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
 
 Embeddings = Float[Arr, "examples dim"]
 
 
 @compiled()
 def singular_value_effective_rank(singular_values: Spectrum) -> Scalar:
-    r"""Entropy effective rank of a matrix, in the singular-value convention.
+    r"""Return the entropy effective rank of a matrix, in the singular-value convention.
 
     :math:`\exp(-\sum_k p_k \log p_k)` with :math:`p_k = s_k / \sum_j s_j`. Never smaller than
     `variance_effective_rank` of the squared values.
@@ -47,7 +47,7 @@ def singular_value_effective_rank(singular_values: Spectrum) -> Scalar:
 
 @compiled()
 def variance_effective_rank(variances: Spectrum) -> Scalar:
-    r"""Entropy effective rank in the variance convention: shares are eigenvalues of a covariance.
+    r"""Return the entropy effective rank of a covariance, in the variance convention.
 
     :math:`\exp(-\sum_k p_k \log p_k)` with :math:`p_k = \lambda_k / \sum_j \lambda_j`.
 
@@ -80,7 +80,7 @@ def variance_effective_rank(variances: Spectrum) -> Scalar:
 
 @compiled()
 def threshold_rank(singular_values: Spectrum, relative_threshold: float | Scalar) -> Int[Arr, ""]:
-    """Number of singular values above a fraction of the largest one.
+    """Return the number of singular values above a fraction of the largest one.
 
     The sign of a trend can depend on the threshold and on the definition of rank: fix both
     before looking.
@@ -111,7 +111,7 @@ def threshold_rank(singular_values: Spectrum, relative_threshold: float | Scalar
 
 @compiled()
 def participation_ratio(variances: Spectrum) -> Scalar:
-    r"""Participation ratio :math:`(\sum_k \lambda_k)^2 / \sum_k \lambda_k^2` of variances.
+    r"""Return the participation ratio :math:`(\sum_k\lambda_k)^2/\sum_k\lambda_k^2` of variances.
 
     The order-2 relative of `variance_effective_rank`, never larger than it.
 
@@ -139,7 +139,7 @@ def participation_ratio(variances: Spectrum) -> Scalar:
 
 @compiled()
 def rankme(embeddings: Embeddings, *, epsilon: float | Scalar = 1e-7) -> Scalar:
-    r"""RankMe of uncentered embeddings, in the definition of its paper.
+    r"""Return RankMe of uncentered embeddings, in the definition of its paper.
 
     :math:`\exp(-\sum_k p_k \log p_k)` with
     :math:`p_k = \sigma_k(Z) / \lVert\sigma(Z)\rVert_1 + \epsilon`: singular values of the
@@ -175,54 +175,61 @@ def rankme(embeddings: Embeddings, *, epsilon: float | Scalar = 1e-7) -> Scalar:
     return exponential_entropy(spectrum_shares(values) + epsilon)
 
 
-@compiled("first", "last")
-def alpha_req(variances: Spectrum, *, first: int, last: int) -> Scalar:
-    r"""Decay exponent alpha of a covariance's eigenvalues, :math:`\lambda_j \propto j^{-\alpha}`.
+@compiled()
+def lidar(
+    between: Matrix, within: Matrix, *, delta: float | Scalar = 1e-4, epsilon: float | Scalar = 1e-8
+) -> Scalar:
+    r"""Return LiDAR, the effective rank that linear discriminant analysis sees, images as classes.
 
-    Minus the least-squares slope of :math:`\log\lambda_j` on :math:`\log j` over the ranks
-    first..last. The range decides the value, so it has no default.
+    :math:`\exp(-\sum p\log p)` with :math:`p = \lambda/\lVert\lambda\rVert_1 + \epsilon` and
+    :math:`\lambda` the eigenvalues of
+    :math:`(\Sigma_w + \delta I)^{-1/2}\Sigma_b(\Sigma_w + \delta I)^{-1/2}` themselves (not
+    their squares, which is what a principal component analysis of that matrix would give). Class
+    labels play no role.
 
     Args:
-      variances: Eigenvalues of the (usually centered) covariance, descending; > 0 in the range.
-      first: First rank of the fit, counted from 1.
-      last: Last rank of the fit, included.
+      between: Σ_b, covariance of the images' mean representations, (dim, dim); from moments
+        M − E[x]E[x]ᵀ, from q views of each image that plus Σ_w/q.
+      within: Σ_w, mean covariance of the views of one image, (dim, dim), without delta; from
+        moments Σ − M.
+      delta: Added to the diagonal of the within covariance, in its units; > 0, or the covariance
+        invertible.
+      epsilon: Added to each share.
 
     Returns:
-      alpha, shape ().
+      LiDAR, shape ().
 
     Raises:
-      InputError: The range does not hold at least two ranks of the given values.
+      InputError: An argument is not float64.
 
     Accuracy:
-      Exact for a power law; a zero eigenvalue in the range gives nan or infinity.
+      Exact to rounding times the condition of the within covariance plus delta. With delta = 0 the
+      eigenvalues are (1 − ρ)/ρ of `theory.geometry.invariance.augmentation_fractions`.
 
     Source:
-      Agrawal et al., *alpha-ReQ*, NeurIPS 2022.
+      Thilak et al., *LiDAR*, ICLR 2024.
 
     Example:
       >>> import jax, numpy as np
       >>> with jax.enable_x64(True):
-      ...     print(round(float(alpha_req(np.arange(1.0, 101.0) ** -1.5, first=5, last=50)), 6))
-      1.5
+      ...     print(round(float(lidar(np.diag([1.0, 1.0, 0.0]), np.eye(3))), 4))
+      2.0
     """
-    require_float64(variances=variances)
-    if not 1 <= first < last <= len(variances):
-        raise InputError(
-            f"alpha_req fits ranks {first}..{last} of {len(variances)} eigenvalues: give"
-            f" 1 <= first < last <= {len(variances)}"
-        )
-    log_rank = jnp.log(jnp.arange(first, last + 1, dtype=float))
-    log_value = jnp.log(jnp.asarray(variances)[first - 1 : last])
-    centered = log_rank - jnp.mean(log_rank)
-    return -jnp.sum(centered * log_value) / jnp.sum(centered**2)
+    require_float64(between=between, within=within)
+    within = jnp.asarray(within)
+    factor = jnp.linalg.cholesky(within + delta * jnp.eye(len(within)))
+    half = jnp.linalg.solve(factor, jnp.asarray(between))
+    values = symmetric_eigenvalues(jnp.linalg.solve(factor, half.T))
+    # Round-off leaves the null space of a rank-deficient between covariance at -1e-17.
+    return exponential_entropy(spectrum_shares(jnp.where(values > 0, values, 0.0)) + epsilon)
 
 
 def spectrum_shares(values: Spectrum) -> Spectrum:
-    """Values over their sum."""
+    """Return values over their sum."""
     return jnp.asarray(values) / jnp.sum(values)
 
 
 def exponential_entropy(shares: Spectrum) -> Scalar:
-    """exp(-Σ p log p) of shares p."""
+    """Return exp(−Σ p log p) of shares p."""
     # Zero shares count as nothing in the value and in the gradient; negative ones stay nan.
     return jnp.exp(-jnp.sum(shares * jnp.log(jnp.where(shares == 0.0, 1.0, shares))))

@@ -1,11 +1,10 @@
-"""ReLU projectors are piecewise linear: their local map, its rank, and its segment average."""
+"""ReLU projectors, which are piecewise linear: their local map and its rank."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from theory.linalg.arrays import Arr, compiled, require_float64
 from theory.linalg.errors import InputError
@@ -31,7 +30,7 @@ class LocalMap(NamedTuple):
 
 
 def relu_projector(kernels: Layers, biases: Layers, point: Point) -> Float[Arr, " out"]:
-    """Output of a ReLU perceptron z = W_L relu(… relu(W_1 h + b_1) …) + b_L at one feature."""
+    """Return the output W_L relu(… relu(W_1 h + b_1) …) + b_L of a ReLU perceptron."""
     hidden = jnp.asarray(point)
     for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
         hidden = jax.nn.relu(jnp.asarray(kernel) @ hidden + bias)
@@ -40,7 +39,7 @@ def relu_projector(kernels: Layers, biases: Layers, point: Point) -> Float[Arr, 
 
 @compiled()
 def relu_local_map(kernels: Layers, biases: Layers, point: Point) -> LocalMap:
-    r"""The affine map that a ReLU projector is, exactly, around a feature.
+    r"""Return the affine map that a ReLU projector is, exactly, around a feature.
 
     :math:`A = W_L D_{L-1} W_{L-1} \cdots D_1 W_1` with D the 0/1 pattern of active units, so
     :math:`\mathrm{rank} A \le \min_l \mathrm{active}_l`: one narrow layer anywhere bounds the local
@@ -88,46 +87,3 @@ def relu_local_map(kernels: Layers, biases: Layers, point: Point) -> LocalMap:
     active_units = jnp.stack(counts) if counts else jnp.zeros(0, int)
     bound = jnp.min(jnp.append(active_units, jnp.array([point.shape[0], slope.shape[0]])))
     return LocalMap(slope, offset, active_units, bound)
-
-
-def segment_average_slope(
-    function: Callable[[Array], Array], start: Point, end: Point, *, num_nodes: int = 1000
-) -> Float[Arr, "out dim"]:
-    r"""Slope averaged along a segment, :math:`\bar A = \int_0^1 J(h + t(h'-h))\,dt`.
-
-    :math:`g(h') - g(h) = \bar A(h' - h)`: between two features a piecewise linear projector acts
-    as this one matrix, the counterpart of W in the gradient identity of
-    `theory.losses.infonce_gradient`.
-
-    Args:
-      function: g, pure, from one feature (dim,) to one embedding (out,).
-      start: h.
-      end: h'.
-      num_nodes: Midpoints of the quadrature.
-
-    Returns:
-      The averaged slope, (out, dim).
-
-    Accuracy:
-      Error O(crossings / num_nodes) for piecewise linear g, O(num_nodes⁻²) for smooth g.
-
-    Source:
-      Fundamental theorem of calculus.
-
-    Example:
-      Half of this segment is in the dead region of the unit:
-
-      >>> with jax.enable_x64(True):
-      ...     print(segment_average_slope(jax.nn.relu, jnp.array([-1.0]), jnp.array([1.0])))
-      [[0.5]]
-    """
-    require_float64(start=start, end=end)
-    start, end = jnp.asarray(start), jnp.asarray(end)
-    positions = (jnp.arange(num_nodes) + 0.5) / num_nodes
-
-    def add_slope(total, position):
-        return total + jax.jacrev(function)(start + position * (end - start)), None
-
-    shape = jax.eval_shape(jax.jacrev(function), start)
-    total, _ = jax.lax.scan(add_slope, jnp.zeros(shape.shape, shape.dtype), positions)
-    return total / num_nodes

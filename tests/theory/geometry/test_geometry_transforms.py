@@ -10,20 +10,16 @@ from theory.comparison.metrics import (
     active_subspace,
     layer_exponents,
     log_identity_r2,
-    mode_values,
     riemannian_distance,
-    subspace_affinity,
 )
 from theory.comparison.nulls import gauge_null, isotropic_null, rotation_null, wrong_depth_null
 from theory.geometry.invariance import (
     augmentation_fractions,
     invariance_defect,
-    orbit_compression,
     orbit_covariances,
 )
-from theory.geometry.lidar import lidar_of_covariances
 from theory.geometry.ranks import (
-    alpha_req,
+    lidar,
     participation_ratio,
     rankme,
     singular_value_effective_rank,
@@ -31,25 +27,10 @@ from theory.geometry.ranks import (
 )
 from theory.geometry.relu_projector import relu_local_map
 from theory.geometry.subspaces import (
-    captured_energy_ratio,
-    chordal_distance,
-    principal_cosines,
-    selectivity,
     subspace_overlap,
-)
-from theory.geometry.tangents import (
-    alignment_efficiency,
-    displacement_bounds,
-    displacement_energy,
-    log_orbit_volume,
-    parameter_suppression,
 )
 from theory.geometry.water_filling import (
     cosine_projector,
-    euclidean_infonce_loss,
-    euclidean_projector,
-    projector_loss,
-    projector_weight,
 )
 from theory.layers.chain import balance_residuals, chain_layer_grams
 from theory.layers.depth_share import encoder_defect, encoder_gains
@@ -79,18 +60,11 @@ CASES = {
     "variance_effective_rank": (variance_effective_rank, SPECTRUM),
     "participation_ratio": (participation_ratio, SPECTRUM),
     "rankme": (rankme, WIDE),
-    "alpha_req": (lambda x: alpha_req(x, first=1, last=4), SPECTRUM),
-    "lidar_of_covariances": (lambda x: lidar_of_covariances(x, OTHER), POSITIVE),
+    "lidar": (lambda x: lidar(x, OTHER), POSITIVE),
     "orbit_covariances": (orbit_covariances, VIEWS),
     "invariance_defect": (lambda x: invariance_defect(x, OTHER, SPECTRUM), POSITIVE),
-    "orbit_compression": (lambda x: orbit_compression(x, x[..., :2]), VIEWS),
     "augmentation_fractions": (lambda x: augmentation_fractions(x, POSITIVE).values, OTHER),
-    "euclidean_projector": (euclidean_projector, FRACTIONS),
     "cosine_projector": (lambda x: cosine_projector(x, 0.5).shares, FRACTIONS),
-    "projector_loss": (lambda x: projector_loss(x, SPECTRUM), FRACTIONS),
-    "euclidean_infonce_loss": (lambda x: euclidean_infonce_loss(x, OTHER, POSITIVE, 0.5), WIDE),
-    "projector_weight": (lambda x: projector_weight(x, OTHER, 0.5), SPECTRUM),
-    "mode_values": (lambda x: mode_values(x, POSITIVE), OTHER),
     "active_subspace": (
         lambda x: (lambda b: b @ b.T)(active_subspace(POSITIVE, x, 2)),
         OTHER,
@@ -98,7 +72,6 @@ CASES = {
     "log_identity_r2": (lambda x: log_identity_r2(x, FRACTIONS), SPECTRUM),
     "layer_exponents": (lambda x: layer_exponents(stacked(x), BASIS), POSITIVE),
     "riemannian_distance": (lambda x: riemannian_distance(x, OTHER, BASIS), POSITIVE),
-    "subspace_affinity": (lambda x: subspace_affinity(x, BASIS), BASIS),
     "chain_layer_grams": (lambda x: chain_layer_grams((x, WIDE)), SQUARE),
     "balance_residuals": (lambda x: balance_residuals((x, WIDE)), SQUARE),
     "rotation_null": (lambda x: rotation_null(jax.random.key(0), stacked(x), BASIS), POSITIVE),
@@ -107,16 +80,7 @@ CASES = {
     "wrong_depth_null": (lambda x: wrong_depth_null(x, 2, 3), POSITIVE),
     "pair_covariances": (lambda x: pair_covariances(x, ROWS, ROWS[::-1], 0.5), WIDE),
     "dot_product_drive": (lambda x: dot_product_drive(x, ROWS, ROWS[::-1], 0.5), WIDE),
-    "principal_cosines": (lambda x: principal_cosines(0.5 * x, TURNED), BASIS),
     "subspace_overlap": (lambda x: subspace_overlap(x, TURNED), BASIS),
-    "chordal_distance": (lambda x: chordal_distance(0.9 * x, TURNED), BASIS),
-    "captured_energy_ratio": (lambda x: captured_energy_ratio(BASIS, x, ROWS.T), SQUARE),
-    "selectivity": (lambda x: selectivity(x, ROWS.T, SQUARE), WIDE),
-    "displacement_energy": (lambda x: displacement_energy(x, SQUARE), WIDE),
-    "displacement_bounds": (lambda x: displacement_bounds(x, SQUARE[:, :2]), WIDE),
-    "alignment_efficiency": (lambda x: alignment_efficiency(x, SQUARE[:, :2]), WIDE),
-    "parameter_suppression": (lambda x: parameter_suppression(x, SQUARE, 2.0, 1.0), WIDE),
-    "log_orbit_volume": (log_orbit_volume, WIDE.T),
     "relu_local_map": (
         lambda x: relu_local_map((SQUARE, WIDE), (SPECTRUM, SPECTRUM[:3]), x).slope @ x,
         POINT,

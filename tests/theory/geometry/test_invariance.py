@@ -6,10 +6,8 @@ import pytest
 import scipy.linalg
 
 from theory.geometry.invariance import (
-    alignment_gain,
     augmentation_fractions,
     invariance_defect,
-    orbit_compression,
     orbit_covariances,
     suppression,
     view_invariance_defect,
@@ -108,28 +106,3 @@ def test_invariance_compiles_batches_differentiates_and_refuses_bad_input():
         invariance_defect(total.astype(np.float32), between)
     with pytest.raises(InputError, match="at least two images and two views"):
         orbit_covariances(views[:, :1])
-
-
-def test_orbit_compression_is_free_of_scale_and_rotation():
-    views, within, _ = sampled_views(30, 4, seed=6)
-    turn = np.linalg.qr(np.random.default_rng(7).standard_normal((5, 5)))[0]
-    np.testing.assert_allclose(float(orbit_compression(views, 1e-3 * views @ turn)), 1.0)
-    kernel = np.linalg.eigh(within)[1][:, :3]
-    assert float(orbit_compression(views, views @ kernel)) > 1
-    unit = views / np.linalg.norm(views, axis=-1, keepdims=True)
-    cosines = np.einsum("ivd,iud->ivu", unit, unit)
-    mean = np.mean(cosines[:, ~np.eye(4, dtype=bool)])
-    first_only = views[..., :1]
-    np.testing.assert_allclose(
-        float(alignment_gain(views, first_only)),
-        np.mean(
-            [
-                np.sign(first_only[:, i, 0] * first_only[:, j, 0])
-                for i in range(4)
-                for j in range(4)
-                if i != j
-            ]
-        )
-        - mean,
-        atol=1e-12,
-    )

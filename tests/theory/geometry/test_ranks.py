@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests import reference
+from theory.geometry.invariance import augmentation_fractions, orbit_covariances
 from theory.geometry.ranks import (
-    alpha_req,
+    lidar,
     participation_ratio,
     rankme,
     singular_value_effective_rank,
@@ -75,15 +77,31 @@ def test_rankme_of_isotropic_noise_shows_the_effect_of_epsilon(power_law):
     assert float(rankme(noise, epsilon=1e-5)) > 512
 
 
-def test_alpha_req_recovers_a_power_law_and_depends_on_its_range():
-    values = np.arange(1.0, 65.0) ** -1.2
-    np.testing.assert_allclose(float(alpha_req(values, first=3, last=40)), 1.2, rtol=1e-12)
-    bent = np.where(np.arange(1, 65) < 10, values, values * (np.arange(1, 65) / 10.0) ** -1.0)
-    assert float(alpha_req(bent, first=12, last=60)) > 2.1
-    twin = np.polyfit(np.log(np.arange(4, 31)), np.log(bent[3:30]), 1)[0]
-    np.testing.assert_allclose(float(alpha_req(bent, first=4, last=30)), -twin, rtol=1e-10)
-    with pytest.raises(InputError, match="1 <= first < last <= 64"):
-        alpha_req(values, first=10, last=65)
+def test_lidar_is_its_definition_with_images_as_classes():
+    rng = np.random.default_rng(1)
+    views = rng.standard_normal((40, 1, 6)) * np.array([3, 2, 1, 1, 0.5, 0.2])
+    views = views + rng.standard_normal((40, 5, 6)) @ rng.standard_normal((6, 6)) * 0.3
+    between = np.cov(views.mean(1).T)
+    within = np.mean([np.cov(v.T) for v in views], axis=0)
+    inverse = reference.power(within + 1e-4 * np.eye(6), -0.5)
+    values = np.linalg.eigvalsh(inverse @ between @ inverse)
+    found = float(lidar(between, within))
+    np.testing.assert_allclose(found, entropy_rank(values / values.sum() + 1e-8), rtol=1e-10)
+    assert abs(found - entropy_rank(values**2 / np.sum(values**2) + 1e-8)) > 0.1
+    moments = orbit_covariances(views)
+    np.testing.assert_allclose(lidar(moments.between + moments.within / 5, within), found)
+
+
+def test_lidar_ignores_changes_of_features_and_ranks_inverse_augmentation_fractions():
+    rng = np.random.default_rng(2)
+    first, second, change = rng.standard_normal((3, 5, 5))
+    between, within = first @ first.T, second @ second.T
+    found = float(lidar(between, within, delta=0.0, epsilon=0.0))
+    moved = lidar(change @ between @ change.T, change @ within @ change.T, delta=0.0, epsilon=0.0)
+    np.testing.assert_allclose(float(moved), found, rtol=1e-8)
+    rho = np.asarray(augmentation_fractions(within, within + between).values)
+    odds = (1 - rho) / rho
+    np.testing.assert_allclose(found, entropy_rank(odds / np.sum(odds)), rtol=1e-9)
 
 
 def test_threshold_rank_counts_against_the_largest_value():

@@ -1,4 +1,4 @@
-"""ReLU projectors: exact local maps, rank bounds, and the segment average by halving nodes."""
+"""ReLU projectors: exact local maps and rank bounds."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theory.geometry.relu_projector import relu_local_map, relu_projector, segment_average_slope
+from theory.geometry.relu_projector import relu_local_map, relu_projector
 from theory.linalg.errors import InputError
 
 
@@ -56,32 +56,6 @@ def test_mean_local_rank_at_initialization_is_half_the_hidden_width(width, expec
         local = compiled(kernels, biases, rng.standard_normal(32))
         ranks.append(np.linalg.matrix_rank(np.asarray(local.slope), tol=1e-10))
     assert abs(np.mean(ranks) - expected) < 4 * np.std(ranks) / np.sqrt(len(ranks)) + 1e-9
-
-
-def test_segment_average_carries_one_feature_to_another_as_nodes_grow():
-    kernels, biases, rng = he_network(1, (6, 20, 4))
-    start, end = rng.standard_normal((2, 6))
-
-    def head(point):
-        return relu_projector(kernels, biases, point)
-
-    moved = np.asarray(head(end) - head(start))
-    errors = []
-    for num_nodes in (100, 10_000):
-        average = segment_average_slope(head, start, end, num_nodes=num_nodes)
-        errors.append(np.max(np.abs(average @ (end - start) - moved)))
-    assert errors[1] < 2e-3 * np.max(np.abs(moved))
-    assert errors[1] < errors[0] / 10
-    smooth = [
-        np.max(
-            np.abs(
-                segment_average_slope(jnp.sin, start, end, num_nodes=n) @ (end - start)
-                - (np.sin(end) - np.sin(start))
-            )
-        )
-        for n in (20, 40)
-    ]
-    np.testing.assert_allclose(np.log2(smooth[0] / smooth[1]), 2.0, atol=0.05)
 
 
 def test_unequal_numbers_of_kernels_and_biases_are_refused():

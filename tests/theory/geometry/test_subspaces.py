@@ -6,13 +6,8 @@ import scipy.linalg
 
 from theory.geometry.subspaces import (
     captured_energy,
-    captured_energy_ratio,
-    chordal_distance,
-    orbit_curvature_share,
-    principal_cosines,
     random_overlap,
     row_subspace,
-    selectivity,
     subspace_overlap,
     tangent_cosine_squared,
 )
@@ -26,9 +21,7 @@ def test_angles_and_overlap_agree_with_scipy():
     rng = np.random.default_rng(0)
     first, second = orthonormal(rng, 9, 3), orthonormal(rng, 9, 5)
     cosines = np.cos(scipy.linalg.subspace_angles(first, second))
-    np.testing.assert_allclose(np.sort(principal_cosines(first, second)), np.sort(cosines))
     np.testing.assert_allclose(float(subspace_overlap(first, second)), np.mean(cosines**2))
-    np.testing.assert_allclose(float(chordal_distance(first, second)) ** 2, 3 - np.sum(cosines**2))
     inside = first @ orthonormal(rng, 3, 2)
     np.testing.assert_allclose(float(subspace_overlap(first, inside)), 1.0, rtol=1e-12)
 
@@ -55,13 +48,9 @@ def test_a_projector_that_removes_augmentation_captures_data_energy():
     augmentation = kernel + 0.1 * rng.standard_normal((4, 2))
     data = rng.standard_normal((4, 50))
     assert float(captured_energy(basis, augmentation)) < 0.1
-    ratio = float(captured_energy_ratio(basis, data, augmentation))
-    twin = np.sum((basis.T @ data) ** 2) / np.sum(data**2)
-    twin /= np.sum((basis.T @ augmentation) ** 2) / np.sum(augmentation**2)
-    np.testing.assert_allclose(ratio, twin, rtol=1e-12)
-    assert ratio > 5
-    assert float(selectivity(local_map, data, augmentation)) > 5
-    np.testing.assert_allclose(float(selectivity(np.eye(4), data, augmentation)), 1.0)
+    expected = np.sum((basis.T @ data) ** 2) / np.sum(data**2)
+    np.testing.assert_allclose(float(captured_energy(basis, data)), expected, rtol=1e-12)
+    assert expected > 0.3
 
 
 def test_sampled_tangents_miss_by_the_stated_angle_and_not_at_all_below_the_threshold():
@@ -82,22 +71,3 @@ def test_sampled_tangents_miss_by_the_stated_angle_and_not_at_all_below_the_thre
     slope = jax.grad(lambda v: tangent_cosine_squared(v, 1.0, 64, 256))(2.0)
     assert np.isfinite(slope)
     assert slope > 0
-
-
-def test_beyond_its_strength_the_bend_of_an_orbit_hides_the_tangent():
-    curvature, rng = 0.5, np.random.default_rng(5)
-    for draws, square_variance in (
-        (rng.standard_normal(200_000), 2.0),
-        (rng.uniform(-np.sqrt(3), np.sqrt(3), 200_000), 0.8),
-    ):
-        edge = np.sqrt(4 / square_variance) / curvature
-        for strength in (0.7 * edge, 1.4 * edge):
-            along = strength * draws
-            moved = np.stack([along, 0.5 * curvature * along**2], axis=1)
-            variances = np.cov(moved.T)
-            share = float(
-                orbit_curvature_share(curvature, strength, square_variance=square_variance)
-            )
-            assert abs(variances[1, 1] / variances[0, 0] / share - 1) < 0.05
-            leading = np.linalg.eigh(variances)[1][:, -1]
-            assert (abs(leading[0]) > 0.99) == (share < 1)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theory.geometry.water_filling import euclidean_infonce_loss, euclidean_projector
 from theory.layers.depth_share import encoder_defect, encoder_gains, projector_share
 from theory.linalg.errors import InputError
 
@@ -14,27 +13,42 @@ TOTAL = np.array([1.0, 0.8, 0.9, 0.7])
 TEMPERATURE = 0.5
 
 
+def optimal_gains(temperature):
+    """Gains of the optimal linear map under Euclidean InfoNCE: τ u / s with v + v² = 2 w/s."""
+    inverse = 2.0 / (np.sqrt(1.0 + 8.0 * WITHIN / TOTAL) - 1.0)
+    return np.sqrt(temperature * (inverse - 1.0) / TOTAL)
+
+
+def population_loss(product):
+    """Euclidean InfoNCE of a linear map of Gaussian views, with infinitely many negatives."""
+    within, total = jnp.diag(WITHIN), jnp.diag(TOTAL)
+    output = product @ total @ product.T / TEMPERATURE
+    _, log_determinant = jnp.linalg.slogdet(jnp.eye(4) + output)
+    spread = jnp.trace(jnp.linalg.solve(jnp.eye(4) + output, output))
+    pull = jnp.trace(product @ within @ product.T) / TEMPERATURE
+    return pull - 0.5 * (log_determinant + spread)
+
+
 def descended_weights(depth):
     """Plain gradient descent from a balanced start W_l = ½ I on the loss of their product."""
-    within, total = jnp.diag(WITHIN), jnp.diag(TOTAL)
 
     def loss(weights):
         product = jnp.eye(4)
         for index in range(depth):
             product = weights[index] @ product
-        return euclidean_infonce_loss(product, within, total, TEMPERATURE)
+        return population_loss(product)
 
     def step(weights, _):
         return weights - 0.05 * jax.grad(loss)(weights), None
 
     start = jnp.broadcast_to(0.5 * jnp.eye(4)[None], (depth, 4, 4))
-    return jax.lax.scan(step, start, None, length=8000)[0]
+    return jax.lax.scan(step, start, None, length=4000)[0]
 
 
-@pytest.mark.parametrize(("encoder_depth", "projector_depth"), [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("encoder_depth", "projector_depth"), [(1, 1), (2, 1)])
 def test_descent_gives_the_encoder_its_share_of_every_log_gain(encoder_depth, projector_depth):
     weights = np.asarray(descended_weights(encoder_depth + projector_depth))
-    gains = np.sqrt(TEMPERATURE * np.asarray(euclidean_projector(WITHIN / TOTAL)) / TOTAL)
+    gains = optimal_gains(TEMPERATURE)
     encoder = np.linalg.multi_dot([np.eye(4), *weights[:encoder_depth][::-1]])
     composite = np.linalg.multi_dot([np.eye(4), *weights[::-1]])
     np.testing.assert_allclose(np.diag(composite), gains, rtol=1e-5)
@@ -55,7 +69,7 @@ def test_descent_gives_the_encoder_its_share_of_every_log_gain(encoder_depth, pr
 
 
 def test_deeper_projectors_leave_less_invariant_features():
-    gains = np.sqrt(np.asarray(euclidean_projector(WITHIN / TOTAL)) / TOTAL)
+    gains = optimal_gains(1.0)
     defects = [float(encoder_defect(gains, WITHIN, TOTAL, 1, depth)) for depth in range(5)]
     assert defects == sorted(defects)
     assert defects[-1] < np.sum(WITHIN) / np.sum(TOTAL)
