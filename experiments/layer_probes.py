@@ -8,7 +8,7 @@ import numpy as np
 from experiments.representations import features_of
 from experiments.view_geometry import LAYERS, network_views
 from ssljax.augment.augment import random_changes
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
 from ssljax.measure.probe import linear_probe, regression_probe
 from ssljax.measure.view_features import view_keys

@@ -49,7 +49,7 @@ from experiments.table import print_results
 from experiments.trained import is_trained, trained
 from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
-from ssljax.config.policies import SIMCLR_POLICY, Policy
+from ssljax.augment.policies import SIMCLR_POLICY, Policy
 from ssljax.runs.saved_run import Run
 from ssljax.system.arrays import Float
 

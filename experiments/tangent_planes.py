@@ -15,7 +15,7 @@ import numpy as np
 from experiments.head_slopes import head_layers, local_slopes
 from experiments.representations import features_of
 from ssljax.augment.orbit import generator_scales, orbit_tangents
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
 from ssljax.measure.view_features import view_features
 from ssljax.nets.network import Network

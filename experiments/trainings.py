@@ -8,6 +8,7 @@ import dataclasses
 from typing import NamedTuple
 
 from experiments.sizes import Size
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import (
     Config,
     EvaluationConfig,
@@ -15,7 +16,6 @@ from ssljax.config.config import (
     LossConfig,
     OptimizerConfig,
 )
-from ssljax.config.policies import SIMCLR_POLICY
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 1.25)
 STRENGTH = 0.5

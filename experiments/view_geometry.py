@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
 from ssljax.measure.view_features import view_features
 from ssljax.nets.network import Network

@@ -38,7 +38,7 @@ from experiments.weighting_cells import (
 )
 from experiments.weighting_report import WeightingOutcome, weighting_sections, weighting_summary
 from experiments.weighting_rows import algorithm_rows, power_rows, real_rows, scenario_rows
-from ssljax.config.policies import SIMCLR_POLICY
+from ssljax.augment.policies import SIMCLR_POLICY
 
 RATE = 0.02
 NOISY_TIME = 2000.0

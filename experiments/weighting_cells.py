@@ -19,7 +19,7 @@ from experiments.linear_training import (
     random_start,
     unbalanced,
 )
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
 from ssljax.measure.moments import layer_moments, mean_image, pixel_layer
 from theory.comparison.metrics import layer_exponents

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.speed.task import Task, finished
 from ssljax.augment.augment import two_views
-from ssljax.config.policies import SIMCLR_POLICY
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.system.cpu import compiler_options
 
 IMAGES = 256

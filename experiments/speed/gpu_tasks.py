@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from experiments.speed.task import Task
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import SIMCLR_POLICY
 from ssljax.data.datasets import Dataset
 from ssljax.training.training import make_training
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import SIMCLR_POLICY
 from ssljax.data.datasets import Dataset
 from ssljax.system.distributed import Cluster, is_first, join, leave
 from ssljax.training.training import make_training

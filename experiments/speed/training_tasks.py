@@ -10,8 +10,8 @@ import numpy as np
 import optax
 
 from experiments.speed.task import Task
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import NOISE_POLICY
 from ssljax.data.datasets import Dataset
 from ssljax.losses import nt_xent
 from ssljax.nets.head import MLPHead

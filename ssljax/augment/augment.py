@@ -22,9 +22,9 @@ from ssljax.augment.color import (
     jitter_map,
 )
 from ssljax.augment.filters import blurred, masked, solarized
+from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY
+from ssljax.augment.policies import Policy as Policy
 from ssljax.augment.resample import resample_dense, resample_separable
-from ssljax.config.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY
-from ssljax.config.policies import Policy as Policy
 from ssljax.system.arrays import Array, Float, Int, PRNGKeyArray
 from ssljax.system.errors import UsageError
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ssljax.augment.color import NUM_ORDERS
-from ssljax.config.policies import SMALLEST_CROP, Policy
+from ssljax.augment.policies import SMALLEST_CROP, Policy
 from ssljax.system.arrays import Array, Float, Int
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.augment.augment import Changes, changed_images
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.system.arrays import Array, Float
 
 GENERATORS = (

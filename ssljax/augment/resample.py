@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.config.policies import Interpolation
+from ssljax.augment.policies import Interpolation
 from ssljax.system.arrays import Array, Float
 
 # On accelerators a float32 product would otherwise be rounded to fewer bits.

@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from ssljax.augment.policies import DIGITS_POLICY, SIMCLR_POLICY
 from ssljax.cli.run_actions import RUN_ACTIONS, as_one_of_many, with_exit_code
 from ssljax.cli.run_commands import taken_cluster
 from ssljax.config.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.config.overrides import overridden
-from ssljax.config.policies import DIGITS_POLICY, SIMCLR_POLICY
 from ssljax.config.presets import preset
 from ssljax.data.composites import blended_dataset
 from ssljax.data.datasets import load_dataset
@@ -32,6 +32,7 @@ from ssljax.system.distributed import is_first
 from ssljax.system.errors import UsageError
 from ssljax.system.files import write_json
 from ssljax.system.progress import counted, loading_progress
+from ssljax.training.build import build_reading
 
 
 def train(values: argparse.Namespace) -> int:
@@ -179,7 +180,7 @@ def spectra(values: argparse.Namespace) -> int:
     run = _loaded(values)
     config = run.config
     with loading_progress(config.data) as report:
-        dataset = measured_images(config, config.split, report)
+        dataset = measured_images(build_reading(config), config.split, report)
     dataset = blended_dataset(dataset, config.digit_strength)
     dataset = dataclasses.replace(
         dataset,

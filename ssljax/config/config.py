@@ -8,17 +8,20 @@ them as `config.json`. Functions elsewhere take values, never a configuration:
 from dataclasses import dataclass
 from typing import Literal
 
-from ssljax.config.checks import (
+from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY, Policy
+from ssljax.config.measurement_config import EvaluationConfig, MomentsConfig, OnlineProbeConfig
+from ssljax.config.optimizer_config import OptimizerConfig
+from ssljax.losses.table import LOSSES, LossConfig
+from ssljax.nets.table import EncoderConfig, HeadConfig
+from ssljax.system.settings import (
+    FRACTION,
+    NONNEGATIVE,
+    POSITIVE,
+    Settings,
+    Wanted,
     require,
-    require_choices,
-    require_nonnegative,
-    require_positive,
     setting,
 )
-from ssljax.config.measurement_config import EvaluationConfig, MomentsConfig, OnlineProbeConfig
-from ssljax.config.network_config import EncoderConfig, HeadConfig
-from ssljax.config.objective_config import SUPERVISED, LossConfig, OptimizerConfig
-from ssljax.config.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY, Policy
 
 __all__ = [
     "NAMED_POLICIES",
@@ -33,6 +36,14 @@ __all__ = [
     "PolicyChoice",
 ]
 
+_SEED = Wanted("a non-negative integer below 2147483648", lambda seed: 0 <= seed < 2**31)
+_TWO_CHANCES = Wanted(
+    "two probabilities",
+    lambda chances: len(chances) == 2 and all(0 <= chance <= 1 for chance in chances),
+)
+_PARTS = Wanted("encoder, head or both", lambda parts: set(parts) <= {"encoder", "head"})
+_SINKS = Wanted("tensorboard or wandb", lambda sinks: set(sinks) <= {"tensorboard", "wandb"})
+
 NAMED_POLICIES = {
     "digits": DIGITS_POLICY,
     "simclr": SIMCLR_POLICY,
@@ -41,51 +52,60 @@ NAMED_POLICIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PolicyChoice:
+@dataclass(frozen=True, kw_only=True)
+class PolicyChoice(Settings):
     """The one setting of a command that only augments."""
 
     policy: Policy = DIGITS_POLICY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
     """One training run."""
 
     data: str = setting(
         "digits",
         "digits, cifar10, cifar100, cifar100_coarse, mnist, stl10, imagenet2012, mnist_on_cifar,"
         " two_shortcuts, folder:PATH, waterbirds:PATH, urbancars:PATH or arrays:FILE.npz",
+        Wanted("a data set", bool),
     )
     data_dir: str = setting("", "TFDS directory; empty: $TFDS_DATA_DIR or TFDS's own default")
     split: str = setting("train", "split trained on")
-    image_side: int = setting(224, "height and width that photographs are decoded to")
+    image_side: int = setting(224, "height and width that photographs are decoded to", POSITIVE)
     on_damaged: Literal["refuse", "skip"] = setting(
         "refuse", "images that cannot be decoded: refused, or left out and named"
     )
     stream: Literal["auto", "always", "never"] = setting(
         "auto", "read images while training; auto: sets larger than resident-gib"
     )
-    resident_gib: float = setting(4.0, "largest set kept in memory and on the devices, in GiB")
-    reader_threads: int = setting(16, "streaming: decoding threads, in each process that reads")
-    reader_processes: int = setting(0, "streaming: worker processes; 0: threads only")
+    resident_gib: float = setting(
+        4.0, "largest set kept in memory and on the devices, in GiB", POSITIVE
+    )
+    reader_threads: int = setting(
+        16, "streaming: decoding threads, in each process that reads", POSITIVE
+    )
+    reader_processes: int = setting(0, "streaming: worker processes; 0: threads only", NONNEGATIVE)
     policy: Policy = DIGITS_POLICY
-    strength: float = setting(1.0, "factor on every augmentation range")
+    strength: float = setting(1.0, "factor on every augmentation range", NONNEGATIVE)
     views: int = setting(
         2, "augmented views of each image; cross_entropy, mean_squared_error: also 1"
     )
     digit_strength: float = setting(
-        0.7, "mnist_on_cifar: opacity of the digit, from 0 (invisible) to 1"
+        0.7, "mnist_on_cifar: opacity of the digit, from 0 (invisible) to 1", FRACTION
     )
     digit_drop: tuple[float, ...] = setting(
-        (0.0, 0.0), "mnist_on_cifar: probability that the first, the second view has no digit"
+        (0.0, 0.0),
+        "mnist_on_cifar: probability that the first, the second view has no digit",
+        _TWO_CHANCES,
     )
     sampling: Literal["epoch", "replacement"] = setting("epoch", "how batches are drawn")
     mean_image: Literal["none", "images", "views"] = setting(
         "none", "mean subtracted from network input: of clean images, or of augmented views"
     )
     input_scale: float = setting(
-        1.0, "factor on network input; 0 makes the largest eigenvalue of its covariance 1"
+        1.0,
+        "factor on network input; 0 makes the largest eigenvalue of its covariance 1",
+        NONNEGATIVE,
     )
     encoder: EncoderConfig = EncoderConfig()
     head: HeadConfig = HeadConfig()
@@ -94,28 +114,35 @@ class Config:
     start_from: str = setting(
         "", "run folder whose weights training starts from, part by part; empty: drawn from seed"
     )
-    freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head")
-    batch_size: int = setting(128, "images per step, over all devices")
+    freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head", _PARTS)
+    batch_size: int = setting(
+        128, "images per step, over all devices", Wanted("at least 2", lambda size: size >= 2)
+    )
     accumulate: int = setting(
         1,
         "parts of the batch in memory one after the other; the gradient is that of the whole"
         " batch, only batch norm sees each part by itself",
+        POSITIVE,
     )
-    num_steps: int = setting(1000, "training steps")
+    num_steps: int = setting(1000, "training steps", POSITIVE)
     steps_per_call: int = setting(
-        0, "steps compiled into one call; 0: 1 for a resnet on CPU, otherwise up to 100"
+        0,
+        "steps compiled into one call; 0: 1 for a resnet on CPU, otherwise up to 100",
+        NONNEGATIVE,
     )
-    seed: int = setting(0, "root of every random number of the run")
-    log_every: int = setting(10, "steps between lines of metrics.jsonl")
-    checkpoint_every: int = setting(200, "steps between checkpoints")
-    keep_checkpoints: int = setting(3, "newest checkpoints kept; the best is kept besides")
+    seed: int = setting(0, "root of every random number of the run", _SEED)
+    log_every: int = setting(10, "steps between lines of metrics.jsonl", POSITIVE)
+    checkpoint_every: int = setting(200, "steps between checkpoints", POSITIVE)
+    keep_checkpoints: int = setting(
+        3, "newest checkpoints kept; the best is kept besides", POSITIVE
+    )
     best_metric: str = setting(
         "loss", "its mean since the last checkpoint says which is best: lowest, accuracies highest"
     )
     moments: MomentsConfig = MomentsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     online_probe: OnlineProbeConfig = OnlineProbeConfig()
-    devices: int = setting(0, "devices used; 0: all; many processes always use all")
+    devices: int = setting(0, "devices used; 0: all; many processes always use all", NONNEGATIVE)
     mesh: str = setting(
         "", "such as data=4,model=2: the head's matrices divided over model; empty: data only"
     )
@@ -127,21 +154,11 @@ class Config:
         "default", "of products in the step; default: what the device is fastest at"
     )
     sinks: tuple[str, ...] = setting(
-        ("tensorboard",), "where metrics go besides metrics.jsonl: tensorboard, wandb"
+        ("tensorboard",), "where metrics go besides metrics.jsonl: tensorboard, wandb", _SINKS
     )
 
     def __post_init__(self):
-        require_choices("", self)
-        require(bool(self.data), "data", self.data, "a data set")
-        require_nonnegative("", self, "strength", "input_scale", "steps_per_call", "devices")
-        require_nonnegative("", self, "reader_processes")
-        require_positive("", self, "image_side", "resident_gib", "reader_threads")
-        require_positive("", self, "num_steps", "log_every", "accumulate")
-        require_positive("", self, "checkpoint_every", "keep_checkpoints")
-        require(self.batch_size >= 2, "batch-size", self.batch_size, "at least 2")
-        require(
-            0 <= self.seed < 2**31, "seed", self.seed, "a non-negative integer below 2147483648"
-        )
+        super().__post_init__()
         require(
             self.optimizer.warmup_steps < self.num_steps,
             "optimizer.warmup-steps",
@@ -154,41 +171,25 @@ class Config:
             self.accumulate,
             f"a divisor of the batch size {self.batch_size}",
         )
-        require(
-            set(self.freeze) <= {"encoder", "head"}, "freeze", self.freeze, "encoder, head or both"
-        )
-        require(
-            set(self.sinks) <= {"tensorboard", "wandb"}, "sinks", self.sinks, "tensorboard or wandb"
-        )
-        self._check_views()
         self._check_objective()
 
-    def _check_views(self):
-        least = 1 if self.loss.name in SUPERVISED else 2
+    def _check_objective(self):
+        name, loss = self.loss.name, LOSSES[self.loss.name]
         require(
-            least <= self.views <= 2,
+            (1 if loss.scores else 2) <= self.views <= 2,
             "views",
             self.views,
-            "1 or 2" if least == 1 else f"2 for the loss {self.loss.name}",
+            "1 or 2" if loss.scores else f"2 for the loss {name}",
         )
-        require(0 <= self.digit_strength <= 1, "digit-strength", self.digit_strength, "0 to 1")
         require(
-            len(self.digit_drop) == 2 and all(0 <= chance <= 1 for chance in self.digit_drop),
-            "digit-drop",
-            self.digit_drop,
-            "two probabilities",
-        )
-
-    def _check_objective(self):
-        require(
-            self.head.classes == 0 or self.loss.name in SUPERVISED,
+            self.head.classes == 0 or loss.scores,
             "head.classes",
             self.head.classes,
-            f"0 for the loss {self.loss.name}",
+            f"0 for the loss {name}",
         )
         require(
-            self.optimizer.average_decay == 0 or self.loss.name != "byol",
+            self.optimizer.average_decay == 0 or not loss.target,
             "optimizer.average-decay",
             self.optimizer.average_decay,
-            "0 for byol, whose target is the averaged network",
+            f"0 for {name}, whose target is the averaged network",
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import choices_of
 
 ConfigType = TypeVar("ConfigType")
 
@@ -23,6 +24,7 @@ class Setting(NamedTuple):
     annotation: Any
     value: Any
     help: str
+    choices: tuple[Any, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -38,7 +40,7 @@ def settings(config: Any, path: tuple[str, ...] = ()) -> Iterator[Setting]:
             yield from settings(value, (*path, entry.name))
         else:
             text = entry.metadata.get("help", "")
-            yield Setting((*path, entry.name), entry.type, value, text)
+            yield Setting((*path, entry.name), entry.type, value, text, choices_of(entry))
 
 
 def value_text(value: Any) -> str:
@@ -77,7 +79,7 @@ def sequence(item: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 def setting_reader(setting: Setting) -> dict[str, Any]:
     """The argparse keywords, ``type`` or ``choices``, that read a value of a setting."""
-    return _reader(setting.annotation)
+    return {"choices": setting.choices} if setting.choices else _reader(setting.annotation)
 
 
 def _reader(annotation: Any) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def add_settings(
             help=f"{setting.help} (default: {value_text(setting.value) or 'none'})".replace(
                 "%", "%%"
             ).strip(),
-            **_reader(setting.annotation),
+            **setting_reader(setting),
         )
 
 

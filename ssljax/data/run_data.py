@@ -1,12 +1,18 @@
 """The images of a run: in memory, or a sample of them and where the rest is streamed from."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ssljax.config.config import Config
-from ssljax.data.datasets import Dataset, ImageSource, Progress, open_dataset
-from ssljax.data.sources import damage_report, in_memory, source_of
+from ssljax.data.datasets import (
+    PHOTOGRAPH_SIDE,
+    Dataset,
+    ImageSource,
+    OnDamaged,
+    Progress,
+    open_dataset,
+)
+from ssljax.data.sources import RESIDENT_GIB, damage_report, in_memory, source_of
 from ssljax.system.progress import notice
 
 SAMPLE_GIB = 0.25
@@ -24,11 +30,32 @@ class RunData(NamedTuple):
     source: ImageSource | None
 
 
-def training_data(config: Config, report: Progress | None = None) -> RunData:
-    """The images that a configuration trains on.
+class Reading(NamedTuple):
+    """Where images are read from, and how.
+
+    Attributes:
+      name: Data set.
+      data_dir: TFDS directory; empty for the default.
+      side: Height and width that photographs are decoded to.
+      on_damaged: Whether damaged images are refused, or left out and named.
+      stream: Whether images are read while training; ``auto`` for sets larger than the limit.
+      resident_gib: Largest set kept in memory, in GiB.
+    """
+
+    name: str
+    data_dir: str = ""
+    side: int = PHOTOGRAPH_SIDE
+    on_damaged: OnDamaged = "refuse"
+    stream: Literal["auto", "always", "never"] = "auto"
+    resident_gib: float = RESIDENT_GIB
+
+
+def training_data(reading: Reading, split: str, report: Progress | None = None) -> RunData:
+    """Return the images to train on.
 
     Args:
-      config: Names them, and says what is streamed and what happens to damaged ones.
+      reading: Names them, and says what is streamed and what happens to damaged ones.
+      split: Which split.
       report: Called with (images read, images in all).
 
     Returns:
@@ -38,20 +65,21 @@ def training_data(config: Config, report: Progress | None = None) -> RunData:
     Raises:
       UsageError: The data are missing or damaged, or too large not to be streamed.
     """
-    opened = _opened(config, config.split, report)
+    opened = _opened(reading, split, report)
     if isinstance(opened, Dataset):
-        return RunData(opened, source_of(opened) if config.stream == "always" else None)
-    is_large = opened.gib > config.resident_gib
-    if config.stream == "always" or (config.stream == "auto" and is_large):
-        return RunData(_read(config, opened, min(SAMPLE_GIB, config.resident_gib), report), opened)
-    return RunData(_all(config, opened, report), None)
+        return RunData(opened, source_of(opened) if reading.stream == "always" else None)
+    is_large = opened.gib > reading.resident_gib
+    if reading.stream == "always" or (reading.stream == "auto" and is_large):
+        gib = min(SAMPLE_GIB, reading.resident_gib)
+        return RunData(_read(reading, opened, gib, report), opened)
+    return RunData(_all(reading, opened, report), None)
 
 
-def measured_images(config: Config, split: str, report: Progress | None = None) -> Dataset:
-    """Images of one split of a run's data set that its features are measured on.
+def measured_images(reading: Reading, split: str, report: Progress | None = None) -> Dataset:
+    """Return images of one split of a data set that features are measured on.
 
     Args:
-      config: Names the data set and how much of it may be in memory.
+      reading: Names the data set and how much of it may be in memory.
       split: Which split.
       report: Called with (images read, images in all).
 
@@ -61,31 +89,31 @@ def measured_images(config: Config, split: str, report: Progress | None = None) 
     Raises:
       UsageError: The data are missing or damaged.
     """
-    opened = _opened(config, split, report)
+    opened = _opened(reading, split, report)
     if isinstance(opened, Dataset):
         return opened
-    return _read(config, opened, config.resident_gib, report)
+    return _read(reading, opened, reading.resident_gib, report)
 
 
-def _opened(config, split, report):
+def _opened(reading, split, report):
     return open_dataset(
-        config.data, split, config.data_dir or None, side=config.image_side, progress=report
+        reading.name, split, reading.data_dir or None, side=reading.side, progress=report
     )
 
 
-def _read(config, source, gib, report):
+def _read(reading, source, gib, report):
     count = int(source.num_images * min(1.0, gib / source.gib))
     if count == source.num_images:
-        return _all(config, source, report)
+        return _all(reading, source, report)
     count = max(count, min(2, source.num_images))
     spaced = np.linspace(0, source.num_images - 1, count).astype(int).tolist()
     notice(f"{source.name}: measuring on {count} of {source.num_images} images, evenly spaced")
-    return _all(config, source, report, indices=spaced, limit_gib=np.inf)
+    return _all(reading, source, report, indices=spaced, limit_gib=np.inf)
 
 
-def _all(config, source, report, **options):
-    limits = {"limit_gib": config.resident_gib, **options}
-    dataset = in_memory(source, on_damaged=config.on_damaged, progress=report, **limits)
+def _all(reading, source, report, **options):
+    limits = {"limit_gib": reading.resident_gib, **options}
+    dataset = in_memory(source, on_damaged=reading.on_damaged, progress=report, **limits)
     if dataset.damaged:
         notice(damage_report(dataset.damaged, source.name))
     return dataset

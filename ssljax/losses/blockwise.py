@@ -5,12 +5,15 @@ of its rows' normalizers is needed. Those are summed block by block, and the bac
 written here by hand, recomputes the blocks instead of storing them.
 """
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from ssljax.losses.contrastive import SoftmaxSettings, nt_xent
 from ssljax.losses.embeddings import (
     at_least_float32,
     check_temperature,
@@ -19,9 +22,49 @@ from ssljax.losses.embeddings import (
     interleaved,
     unit_rows,
 )
-from ssljax.losses.supervised import check_labels, class_agreement
+from ssljax.losses.objective import (
+    LossContext,
+    Objective,
+    labeled_pair_objective,
+    pair_objective,
+)
+from ssljax.losses.supervised import check_labels, class_agreement, supervised_contrastive
 from ssljax.system.arrays import Array, Float, Int
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import NONNEGATIVE, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockwiseSettings(SoftmaxSettings):
+    """Settings of the losses that are also computed block by block."""
+
+    block_size: int = setting(
+        0,
+        "rows of similarities in memory at once, recomputed in the backward pass; 0: all at once",
+        NONNEGATIVE,
+        exclusive=True,
+    )
+
+
+def nt_xent_objective(settings: BlockwiseSettings, context: LossContext) -> Objective:
+    """Return NT-Xent as an objective, in blocks where a block size is given."""
+    loss = nt_xent_blockwise if settings.block_size else nt_xent
+    return pair_objective(partial(loss, **_options(settings, context)))
+
+
+def supervised_contrastive_objective(
+    settings: BlockwiseSettings, context: LossContext
+) -> Objective:
+    """Return SupCon as an objective, in blocks where a block size is given."""
+    loss = supervised_contrastive_blockwise if settings.block_size else supervised_contrastive
+    return labeled_pair_objective(partial(loss, **_options(settings, context)))
+
+
+def _options(settings: BlockwiseSettings, context: LossContext) -> dict[str, Any]:
+    options: dict[str, Any] = {"temperature": settings.temperature}
+    if settings.block_size:
+        options |= {"block_size": settings.block_size, "mesh": context.mesh}
+    return options
 
 
 def nt_xent_blockwise(

@@ -1,5 +1,8 @@
 """Contrastive losses of the softmax family, with all similarities in memory at once."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -11,7 +14,16 @@ from ssljax.losses.embeddings import (
     interleaved,
     unit_rows,
 )
+from ssljax.losses.objective import LossContext, Objective, pair_objective
 from ssljax.system.arrays import Array, Float
+from ssljax.system.settings import POSITIVE, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxSettings(Settings):
+    """Settings of the losses made of a softmax over similarities."""
+
+    temperature: float = setting(0.5, "temperature", POSITIVE)
 
 
 def nt_xent(
@@ -161,3 +173,13 @@ def dot_info_nce(
     first, second = at_least_float32(first), at_least_float32(second)
     total = jax.nn.logsumexp(inner_products(first, second) / temperature, axis=1)
     return jnp.mean(total - jnp.sum(first * second, axis=1) / temperature)
+
+
+def info_nce_objective(settings: SoftmaxSettings, context: LossContext) -> Objective:
+    """Return `info_nce` as an objective."""
+    return pair_objective(partial(info_nce, temperature=settings.temperature))
+
+
+def dot_info_nce_objective(settings: SoftmaxSettings, context: LossContext) -> Objective:
+    """Return `dot_info_nce` as an objective."""
+    return pair_objective(partial(dot_info_nce, temperature=settings.temperature))

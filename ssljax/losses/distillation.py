@@ -1,10 +1,25 @@
 """Losses without negatives: a predictor is trained to meet a target that gets no gradient."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
 from ssljax.losses.embeddings import at_least_float32, check_views, unit_rows
-from ssljax.system.arrays import Array, Float
+from ssljax.losses.objective import Layers, LossContext, Objective
+from ssljax.system.arrays import Array, Float, Int
+from ssljax.system.settings import FRACTION, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class BYOLSettings(Settings):
+    """Settings of BYOL's target network."""
+
+    target_decay: float = setting(
+        0.996,
+        "decay of the averaged network at the first step; rises to 1 by a cosine",
+        FRACTION,
+    )
 
 
 def mean_cosine_to_target(
@@ -82,3 +97,28 @@ def simsiam(
     agreement = mean_cosine_to_target(first_prediction, second_embedding)
     agreement += mean_cosine_to_target(second_prediction, first_embedding)
     return -0.5 * agreement
+
+
+def simsiam_objective(settings: Settings, context: LossContext) -> Objective:
+    """Return SimSiam: the predictor of one view meets the other view's own embedding."""
+
+    def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
+        del labels
+        prediction, embedding = layers["predictor"], layers["embedding"]
+        return simsiam(prediction[:, 0], prediction[:, 1], embedding[:, 0], embedding[:, 1])
+
+    return Objective(value, ("predictor",))
+
+
+def byol_objective(settings: BYOLSettings, context: LossContext) -> Objective:
+    """Return BYOL: the predictor of one view meets the averaged network's embedding of the other.
+
+    The decay of the average is the trainer's business, not the objective's.
+    """
+
+    def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
+        del labels
+        prediction, target = layers["predictor"], layers["target"]
+        return byol(prediction[:, 0], prediction[:, 1], target[:, 0], target[:, 1])
+
+    return Objective(value, ("predictor",), uses_target=True)

@@ -1,11 +1,60 @@
 """Losses that decorrelate coordinates instead of repelling images: VICReg and Barlow Twins."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from ssljax.losses.embeddings import at_least_float32, check_views, inner_products
+from ssljax.losses.objective import LossContext, Objective, pair_objective
 from ssljax.losses.spectral import mean_square_apart
 from ssljax.system.arrays import Array, Float
+from ssljax.system.settings import NONNEGATIVE, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvarianceSettings(Settings):
+    """Settings of `vicreg_covariance`."""
+
+    invariance: float = setting(25.0, "weight of the views' distance", NONNEGATIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VICRegSettings(InvarianceSettings):
+    """Settings of `vicreg`."""
+
+    variance: float = setting(25.0, "weight of the hinge on standard deviations", NONNEGATIVE)
+    covariance: float = setting(1.0, "weight of off-diagonal covariances", NONNEGATIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarlowTwinsSettings(Settings):
+    """Settings of `barlow_twins`."""
+
+    off_diagonal: float = setting(5e-3, "weight of off-diagonal correlations", NONNEGATIVE)
+
+
+def vicreg_objective(settings: VICRegSettings, context: LossContext) -> Objective:
+    """Return VICReg as an objective."""
+    return pair_objective(
+        partial(
+            vicreg,
+            invariance=settings.invariance,
+            variance=settings.variance,
+            covariance=settings.covariance,
+        )
+    )
+
+
+def vicreg_covariance_objective(settings: InvarianceSettings, context: LossContext) -> Objective:
+    """Return VICReg with the covariance term alone as an objective."""
+    return pair_objective(partial(vicreg_covariance, invariance=settings.invariance))
+
+
+def barlow_twins_objective(settings: BarlowTwinsSettings, context: LossContext) -> Objective:
+    """Return Barlow Twins as an objective."""
+    return pair_objective(partial(barlow_twins, off_diagonal=settings.off_diagonal))
 
 
 def vicreg(

@@ -11,9 +11,11 @@ from ssljax.losses.embeddings import (
     interleaved,
     unit_rows,
 )
+from ssljax.losses.objective import Layers, LossContext, Objective
 from ssljax.losses.spectral import mean_square_apart
 from ssljax.system.arrays import Array, Float, Int
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import Settings
 
 
 def supervised_contrastive(
@@ -153,3 +155,32 @@ def check_labels(first: Array, second: Array, labels: Array, *, least: int = 1) 
             f"labels of shape {labels.shape} given for {first.shape[0]} images; "
             "give one label for each image"
         )
+
+
+def cross_entropy_objective(settings: Settings, context: LossContext) -> Objective:
+    """Return the cross-entropy of the scores, every view an example of its own."""
+
+    def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
+        return cross_entropy(*_examples(layers[context.scores], labels))
+
+    return Objective(value, _beside_embedding(context.scores))
+
+
+def mean_squared_error_objective(settings: Settings, context: LossContext) -> Objective:
+    """Return half the squared distance of the scores from the one-hot labels, view by view."""
+
+    def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
+        scores, labels = _examples(layers[context.scores], labels)
+        return mean_squared_error(scores, jax.nn.one_hot(labels, scores.shape[1]))
+
+    return Objective(value, _beside_embedding(context.scores))
+
+
+def _beside_embedding(layer: str) -> tuple[str, ...]:
+    return () if layer == "embedding" else (layer,)
+
+
+def _examples(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """Return views as rows of their own, each with its image's label."""
+    views = scores.shape[1]
+    return scores.reshape(-1, scores.shape[-1]), jnp.repeat(labels, views)

@@ -26,6 +26,7 @@ from ssljax.system.arrays import Float
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json
 from ssljax.system.progress import counted, loading_progress, notice
+from ssljax.training.build import build_reading
 from ssljax.training.devices import local_batches
 from ssljax.training.state import TrainState
 
@@ -166,14 +167,14 @@ def load_pair(
       train: The training images, where they are there already.
     """
     try:
-        test = measured_images(config, "test", report)
+        test = measured_images(build_reading(config), "test", report)
     except UsageError as error:
         if not config.data.startswith(("arrays:", "folder:")):
             raise
         notice(f"no evaluation: {error}")
         return None
     if train is None:
-        train = measured_images(config, "train", report)
+        train = measured_images(build_reading(config), "train", report)
     strength = config.digit_strength
     return blended_dataset(train, strength), blended_dataset(test, strength)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.augment.augment import augment
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.system.arrays import Array, Float, Key, PRNGKeyArray, PyTree, UInt8
 from ssljax.system.errors import UsageError
 

@@ -1,14 +1,72 @@
 """Networks that act on each coordinate alone, for the theory of nonlinear heads."""
 
 import math
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from ssljax.nets.network import EncoderBuilder, HeadBuilder, Numerics
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import NONNEGATIVE, POSITIVE, Settings, Wanted, setting
+
+ONE_WIDTH = Wanted(
+    "the one width of the sub-vector", lambda value: len(value) == 1 and value[0] > 0
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagonalEncoderSettings(Settings):
+    """Settings of `DiagonalEncoder`."""
+
+    init_scale: float = setting(1.0, "scale of the initial weights", POSITIVE)
+
+
+def build_diagonal_encoder(
+    settings: DiagonalEncoderSettings, image_shape: tuple[int, int, int], numerics: Numerics
+) -> EncoderBuilder:
+    """Return the builder of a `DiagonalEncoder`."""
+    return partial(
+        DiagonalEncoder, image_shape, scale=settings.init_scale, param_dtype=numerics.param_dtype
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymmetrizedReLUSettings(Settings):
+    """Settings of `SymmetrizedReLUHead`."""
+
+    init_scale: float = setting(1.0, "scale of the initial weights", POSITIVE)
+    threshold: float = setting(0.0, "initial threshold of the symmetrized ReLU", NONNEGATIVE)
+    shared_threshold: bool = setting(False, "one threshold for all coordinates")
+
+
+def build_symmetrized_relu_head(
+    settings: SymmetrizedReLUSettings, numerics: Numerics
+) -> HeadBuilder:
+    """Return the builder of a `SymmetrizedReLUHead`."""
+    return partial(
+        SymmetrizedReLUHead,
+        scale=settings.init_scale,
+        threshold=settings.threshold,
+        shared_threshold=settings.shared_threshold,
+        param_dtype=numerics.param_dtype,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubvectorSettings(Settings):
+    """Settings of `SubvectorHead`."""
+
+    widths: tuple[int, ...] = setting((64, 32), "the one width of the sub-vector", ONE_WIDTH)
+
+
+def build_subvector_head(settings: SubvectorSettings, numerics: Numerics) -> HeadBuilder:
+    """Return the builder of a `SubvectorHead`."""
+    return partial(SubvectorHead, width=settings.widths[0])
 
 
 def symmetrized_relu(

@@ -6,6 +6,8 @@ order; the last is the embedding. `NoHead` returns none: the embedding is then t
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,115 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from ssljax.nets.linear import LinearChain
-from ssljax.nets.mlp import Perceptron
+from ssljax.nets.linear import LinearChain, LinearInit
+from ssljax.nets.mlp import ACTIVATIONS, Activation, Perceptron
+from ssljax.nets.network import HeadBuilder, Numerics
+from ssljax.nets.normalization import Norm, norm_options
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import POSITIVE, SOME_WIDTHS, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthsSettings(Settings):
+    """Widths of a head made of layers."""
+
+    widths: tuple[int, ...] = setting(
+        (64, 32), "width of every layer, the last is the embedding", SOME_WIDTHS
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearHeadSettings(WidthsSettings):
+    """Settings of `LinearHead`."""
+
+    init: LinearInit = setting("gaussian", "initial weights")
+    init_scale: float = setting(1.0, "scale of the initial weights", POSITIVE)
+    weights: str = setting(
+        "",
+        ".npz file of initial matrices W1, W2, … (out, in), in place of init",
+        exclusive=True,
+    )
+
+
+def build_linear_head(settings: LinearHeadSettings, numerics: Numerics) -> HeadBuilder:
+    """Return the builder of a `LinearHead`, started as drawn."""
+    return partial(
+        LinearHead,
+        widths=settings.widths,
+        init=settings.init,
+        scale=settings.init_scale,
+        param_dtype=numerics.param_dtype,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPHeadSettings(WidthsSettings):
+    """Settings of `MLPHead`."""
+
+    norm: Norm = setting("none", "normalization of hidden layers")
+    activation: Activation = setting("relu", "activation of hidden layers")
+    bias: bool = setting(True, "bias of hidden layers without a norm, and of the last layer")
+    last_norm: bool = setting(False, "normalize the embedding too")
+
+
+def build_mlp_head(settings: MLPHeadSettings, numerics: Numerics) -> HeadBuilder:
+    """Return the builder of an `MLPHead`."""
+    return partial(
+        MLPHead,
+        widths=settings.widths,
+        bias=settings.bias,
+        last_bias=settings.bias,
+        last_norm=settings.last_norm,
+        activation=ACTIVATIONS[settings.activation],
+        param_dtype=numerics.param_dtype,
+        dtype=numerics.dtype,
+        **norm_options(settings.norm, numerics),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReweightingSettings(Settings):
+    """Settings of `ReweightingHead`."""
+
+    kappa: float = setting(1.1, "feature i is multiplied by kappa^-(i-1)", POSITIVE)
+
+
+def build_reweighting_head(settings: ReweightingSettings, numerics: Numerics) -> HeadBuilder:
+    """Return the builder of a `ReweightingHead`."""
+    return partial(ReweightingHead, kappa=settings.kappa, param_dtype=numerics.param_dtype)
+
+
+def build_no_head(settings: Settings, numerics: Numerics) -> HeadBuilder:
+    """Return the builder of `NoHead`."""
+    return NoHead
+
+
+def build_predictor(
+    settings: MLPHeadSettings, widths: tuple[int, ...], width: int, numerics: Numerics
+) -> HeadBuilder:
+    """Return the builder of a perceptron on the embedding.
+
+    Args:
+      settings: Normalization and activation of its hidden layers.
+      widths: Hidden widths.
+      width: Output width; 0: that of the embedding.
+      numerics: Types, and parts of the batch.
+    """
+
+    def predictor(dim: int, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
+        return MLPHead(
+            dim,
+            widths=(*widths, width or dim),
+            activation=ACTIVATIONS[settings.activation],
+            rngs=rngs,
+            axis_name=axis_name,
+            param_dtype=numerics.param_dtype,
+            dtype=numerics.dtype,
+            **norm_options(settings.norm, numerics),
+        )
+
+    return predictor
 
 
 class NoHead(nnx.Module):

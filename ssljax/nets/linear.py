@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +13,37 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from ssljax.nets.initialization import random_frame, standard_normal
+from ssljax.nets.network import EncoderBuilder, Numerics
 from ssljax.system.arrays import Array, Float, PRNGKeyArray
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import POSITIVE, WIDTHS, Settings, setting
+
+LinearInit = Literal["balanced", "gaussian", "identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearEncoderSettings(Settings):
+    """Settings of `LinearEncoder`."""
+
+    widths: tuple[int, ...] = setting(
+        (64, 64), "width of every layer, the last is the feature; may be empty", WIDTHS
+    )
+    init: LinearInit = setting("balanced", "initial weights")
+    init_scale: float = setting(1.0, "scale of the initial weights", POSITIVE)
+
+
+def build_linear_encoder(
+    settings: LinearEncoderSettings, image_shape: tuple[int, int, int], numerics: Numerics
+) -> EncoderBuilder:
+    """Return the builder of a `LinearEncoder`."""
+    return partial(
+        LinearEncoder,
+        image_shape,
+        widths=settings.widths,
+        init=settings.init,
+        scale=settings.init_scale,
+        param_dtype=numerics.param_dtype,
+    )
 
 
 def linear_weights(

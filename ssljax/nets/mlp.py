@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +12,52 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from ssljax.nets.initialization import scaled_normal
-from ssljax.nets.normalization import FeatureCentering, make_norm
+from ssljax.nets.network import EncoderBuilder, Numerics
+from ssljax.nets.normalization import FeatureCentering, NormSettings, make_norm, norm_options
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import SOME_WIDTHS, setting
 
 HE = scaled_normal(2.0)
 LECUN = scaled_normal(1.0)
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPEncoderSettings(NormSettings):
+    """Settings of `MLPEncoder`."""
+
+    widths: tuple[int, ...] = setting(
+        (64, 64), "width of every layer, the last is the feature", SOME_WIDTHS
+    )
+    activation: Activation = setting("relu", "activation of hidden layers")
+    feature_activation: bool = setting(
+        False, "the activation on the feature too, so that its last layer is not linear"
+    )
+
+
+def build_mlp_encoder(
+    settings: MLPEncoderSettings, image_shape: tuple[int, int, int], numerics: Numerics
+) -> EncoderBuilder:
+    """Return the builder of an `MLPEncoder`."""
+    return partial(
+        MLPEncoder,
+        image_shape,
+        widths=settings.widths,
+        activation=ACTIVATIONS[settings.activation],
+        feature_activation=settings.feature_activation,
+        feature_centering=settings.feature_centering,
+        feature_scale=settings.feature_scale,
+        param_dtype=numerics.param_dtype,
+        dtype=numerics.dtype,
+        **norm_options(settings.norm, numerics),
+    )
 
 
 class Perceptron(nnx.Module):

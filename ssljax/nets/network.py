@@ -15,12 +15,30 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from ssljax.system.arrays import Array, PRNGKeyArray
 from ssljax.system.errors import UsageError
 
 Tree = dict[str, Any]
+
+
+class Numerics(NamedTuple):
+    """How a network computes, whatever it is.
+
+    Attributes:
+      param_dtype: Type of the parameters.
+      dtype: Type of the computation of nonlinear parts; None follows ``param_dtype``.
+      batch_groups: Parts of the batch as a program sees it that a norm ``batch_per_device``
+        treats each for itself.
+      matmul_precision: Of products while training; None is the device's default.
+    """
+
+    param_dtype: Any = jnp.float32
+    dtype: Any = None
+    batch_groups: int = 1
+    matmul_precision: str | None = None
 
 
 @runtime_checkable

@@ -1,14 +1,43 @@
 """Normalization layers: one way to ask for batch, group or no normalization, and centering."""
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from ssljax.nets.network import Numerics
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import POSITIVE, Settings, setting
 
 ONES = nnx.initializers.ones_init()
+Norm = Literal["batch", "batch_per_device", "group", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormSettings(Settings):
+    """Settings of the normalization inside an encoder, and of the feature that it gives."""
+
+    norm: Norm = setting(
+        "batch",
+        "normalization; batch: over the global batch; batch_per_device: over each device's part",
+    )
+    feature_centering: bool = setting(
+        False,
+        "subtract the batch mean of the feature (the running mean in evaluation)",
+        exclusive=True,
+    )
+    feature_scale: float = setting(1.0, "fixed factor on the feature", POSITIVE, exclusive=True)
+
+
+def norm_options(norm: Norm, numerics: Numerics) -> dict[str, Any]:
+    """Return the keywords with which a network is told its normalization."""
+    if norm == "batch_per_device":
+        return {"norm": "batch", "batch_groups": numerics.batch_groups}
+    return {"norm": norm}
 
 
 class BatchNorm(nnx.BatchNorm):

@@ -1,7 +1,9 @@
 """Residual networks, version 1.5, with the stem of CIFAR or of ImageNet."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,60 @@ from flax import nnx
 
 from ssljax.nets.convolution import convolved
 from ssljax.nets.initialization import scaled_normal
-from ssljax.nets.normalization import FeatureCentering, make_norm
+from ssljax.nets.network import EncoderBuilder, Numerics
+from ssljax.nets.normalization import FeatureCentering, NormSettings, make_norm, norm_options
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
+from ssljax.system.settings import NONNEGATIVE, POSITIVE, Wanted, setting
 
 HE_FAN_OUT = scaled_normal(2.0, by_fan_out=True)
+STAGES = Wanted(
+    "at least one stage, each with at least one block",
+    lambda value: bool(value) and min(value) > 0,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetSettings(NormSettings):
+    """Settings of `ResNet`."""
+
+    depth: int = setting(
+        0, "18, 34, 50, 101, 152 or 6n+2, in place of stage-sizes and block; 0: those", NONNEGATIVE
+    )
+    stage_sizes: tuple[int, ...] = setting((1, 1, 1), "blocks in each stage", STAGES)
+    width: int = setting(
+        16, "channels of the first stage, doubled in each next; 64 is standard", POSITIVE
+    )
+    block: Literal["basic", "bottleneck"] = setting("basic", "kind of block")
+    stem: Literal["cifar", "imagenet"] = setting("cifar", "3x3, or 7x7 with pooling")
+    zero_residual: bool = setting(False, "start every block at the identity")
+    remat: bool = setting(
+        False, "recompute blocks in the backward pass; less memory, about a third slower"
+    )
+
+
+def build_resnet(
+    settings: ResNetSettings, image_shape: tuple[int, int, int], numerics: Numerics
+) -> EncoderBuilder:
+    """Return the builder of a `ResNet`."""
+    stage_sizes, block = (
+        resnet_stages(settings.depth) if settings.depth else (settings.stage_sizes, settings.block)
+    )
+    return partial(
+        ResNet,
+        image_shape,
+        stage_sizes=stage_sizes,
+        block=block,
+        width=settings.width,
+        stem=settings.stem,
+        zero_residual=settings.zero_residual,
+        remat=settings.remat,
+        feature_centering=settings.feature_centering,
+        feature_scale=settings.feature_scale,
+        param_dtype=numerics.param_dtype,
+        dtype=numerics.dtype,
+        **norm_options(settings.norm, numerics),
+    )
 
 
 def resnet_stages(depth: int) -> tuple[tuple[int, ...], str]:

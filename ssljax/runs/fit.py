@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ssljax.training.build import evaluated_state
+from ssljax.training.build import evaluated_state, build_reading
 from ssljax.runs.checkpoint import (
     SaveFailed,
     abstract,
@@ -127,7 +127,7 @@ def fit(
         )
     if dataset is None:
         with loading_progress(config.data, enabled=progress) as report:
-            dataset, source = training_data(config, report)
+            dataset, source = training_data(build_reading(config), config.split, report)
     else:
         source = source_of(dataset) if config.stream == "always" else None
     train = dataset if source is None and config.split == "train" else None

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ssljax.config.config import Config
+from ssljax.training.build import build_reading
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json, write_text
 from ssljax.system.progress import loading_progress, notice
@@ -105,7 +106,7 @@ def _goes_together(config: Config) -> bool:
 def _train_together(group: Sequence[Cell], workdir: Path) -> None:
     config = group[0].config
     with loading_progress(config.data) as report:
-        dataset, source = training_data(config, report)
+        dataset, source = training_data(build_reading(config), config.split, report)
     if source is not None:  # read while training: one after the other
         for cell in group:
             fit(cell.config, workdir / cell.name)

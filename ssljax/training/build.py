@@ -1,28 +1,23 @@
 """From a configuration to values: the only files that read one are the builders and the trainer."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from ssljax import losses
 from ssljax.config.config import Config
-from ssljax.nets.build_network import build_network, float_type
+from ssljax.data.run_data import Reading
+from ssljax.losses import table as losses
+from ssljax.losses.objective import LossContext, Objective
+from ssljax.losses.table import LOSSES
+from ssljax.nets import table
+from ssljax.nets.network import Network, Numerics
+from ssljax.system.errors import UsageError
 from ssljax.training.large_batch import lamb, lars
 from ssljax.training.moving_average import byol_decay
-from ssljax.training.objectives import (
-    Objective,
-    byol_objective,
-    cross_entropy_objective,
-    labeled_pair_objective,
-    mean_squared_error_objective,
-    pair_objective,
-    scaled_objective,
-    simsiam_objective,
-)
 from ssljax.training.optimizer import adam, adamw, constant, sgd, sgdw, warmup_cosine
 from ssljax.training.state import TrainState, averaged_state
 from ssljax.training.step import MakeViews
@@ -33,6 +28,7 @@ __all__ = [
     "build_network",
     "build_objective",
     "build_optimizer",
+    "build_reading",
     "build_schedule",
     "build_views",
     "evaluated_state",
@@ -42,53 +38,78 @@ __all__ = [
 ]
 
 
+def float_type(config: Config) -> Any:
+    """Return the type of parameters and views.
+
+    Raises:
+      UsageError: float64 is asked for outside a float64 context.
+    """
+    if config.precision != "float64":
+        return jnp.float32
+    if jnp.result_type(float) != jnp.float64:
+        raise UsageError(
+            "precision float64 was asked for, JAX computes in float32: call inside"
+            " `with jax.enable_x64(True):` (the command line does)"
+        )
+    return jnp.float64
+
+
+def build_network(
+    config: Config,
+    image_shape: tuple[int, int, int],
+    axis_name: str | None = None,
+    *,
+    batch_groups: int = 1,
+) -> Network:
+    """Return the network a configuration describes, for images of one shape.
+
+    Args:
+      config: Its encoder, head, precision and whether its loss needs a predictor.
+      image_shape: (height, width, channels).
+      axis_name: The pmap axis over which batch statistics are averaged.
+      batch_groups: Parts of the batch as this program sees it that a norm ``batch_per_device``
+        treats each for itself.
+
+    Raises:
+      UsageError: A part cannot be built as described.
+    """
+    numerics = Numerics(
+        param_dtype=float_type(config),
+        dtype=jnp.bfloat16 if config.precision == "bfloat16" else None,
+        batch_groups=batch_groups,
+        matmul_precision=None if config.matmul_precision == "default" else config.matmul_precision,
+    )
+    return table.build_network(
+        config.encoder,
+        config.head,
+        image_shape,
+        numerics,
+        predictor=LOSSES[config.loss.name].predictor,
+        axis_name=axis_name,
+    )
+
+
 def build_objective(config: Config, mesh: Mesh | None = None) -> Objective:
-    """What is minimized: a function of the network's layers and the labels.
+    """Return what is minimized: a function of the network's layers and the labels.
 
     Args:
       config: Its loss, and whether a classifier stands on the embedding.
-      mesh: Where a compiler spreads the batch over the one axis of a mesh, that mesh: the blocks
-        of a loss in blocks then travel over it.
+      mesh: Where a compiler spreads the batch over the one axis of a mesh, that mesh.
     """
-    loss = config.loss
-    tempered = {"temperature": loss.temperature}
-    if loss.block_size:
-        blocks = tempered | {"block_size": loss.block_size, "mesh": mesh}
-        nt_xent = partial(losses.nt_xent_blockwise, **blocks)
-        supervised = partial(losses.supervised_contrastive_blockwise, **blocks)
-    else:
-        nt_xent = partial(losses.nt_xent, **tempered)
-        supervised = partial(losses.supervised_contrastive, **tempered)
-    vicreg = partial(
-        losses.vicreg,
-        invariance=loss.invariance,
-        variance=loss.variance,
-        covariance=loss.covariance,
-    )
     scores = "predictor" if config.head.classes else "embedding"
-    objectives: dict[str, Callable[[], Objective]] = {
-        "nt_xent": lambda: pair_objective(nt_xent),
-        "info_nce": lambda: pair_objective(partial(losses.info_nce, **tempered)),
-        "dot_info_nce": lambda: pair_objective(partial(losses.dot_info_nce, **tempered)),
-        "spectral": lambda: pair_objective(losses.spectral_contrastive),
-        "spectral_cross_view_biased": lambda: pair_objective(losses.spectral_cross_view_biased),
-        "spectral_within_view_biased": lambda: pair_objective(losses.spectral_within_view_biased),
-        "supervised_contrastive": lambda: labeled_pair_objective(supervised),
-        "supervised_spectral": lambda: labeled_pair_objective(losses.supervised_spectral),
-        "vicreg": lambda: pair_objective(vicreg),
-        "vicreg_covariance": lambda: pair_objective(
-            partial(losses.vicreg_covariance, invariance=loss.invariance)
-        ),
-        "barlow_twins": lambda: pair_objective(
-            partial(losses.barlow_twins, off_diagonal=loss.off_diagonal)
-        ),
-        "barlow_twins_unnormalized": lambda: pair_objective(losses.barlow_twins_unnormalized),
-        "byol": byol_objective,
-        "simsiam": simsiam_objective,
-        "cross_entropy": lambda: cross_entropy_objective(scores),
-        "mean_squared_error": lambda: mean_squared_error_objective(scores),
-    }
-    return scaled_objective(objectives[loss.name](), loss.scale)
+    return losses.build_objective(config.loss, LossContext(mesh=mesh, scores=scores))
+
+
+def build_reading(config: Config) -> Reading:
+    """Return where the images of a run are read from, and how."""
+    return Reading(
+        name=config.data,
+        data_dir=config.data_dir,
+        side=config.image_side,
+        on_damaged=config.on_damaged,
+        stream=config.stream,
+        resident_gib=config.resident_gib,
+    )
 
 
 def build_views(config: Config, *, has_ink: bool = False) -> MakeViews:
@@ -121,7 +142,7 @@ def build_schedule(config: Config) -> optax.Schedule:
 
 def build_average_decay(config: Config) -> Callable[[Any], Any] | None:
     """Decay of the moving average of the weights as a function of the step; None without one."""
-    if config.loss.name == "byol":
+    if LOSSES[config.loss.name].target:
         return byol_decay(config.loss.target_decay, config.num_steps)
     if config.optimizer.average_decay:
         return constant(config.optimizer.average_decay)

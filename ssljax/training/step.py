@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import optax
 
 from ssljax.data.batches import batch_indices
+from ssljax.losses.objective import Objective
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ssljax.training.accumulation import accumulated_gradient
 from ssljax.training.mesh import GLOBAL, Placement
 from ssljax.training.moving_average import moving_average
-from ssljax.training.objectives import Objective
 from ssljax.training.observers import Observer
 from ssljax.training.state import Average, TrainState
 

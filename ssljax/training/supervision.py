@@ -1,8 +1,8 @@
 """What labels are used for in training: losses of classes, and online probes."""
 
 from ssljax.config.config import Config
-from ssljax.config.objective_config import LABELED, SUPERVISED
 from ssljax.data.datasets import Dataset
+from ssljax.losses.table import LOSSES
 from ssljax.nets.named_layers import layer_dims, named_layers
 from ssljax.nets.network import Network
 from ssljax.system.errors import UsageError
@@ -39,14 +39,14 @@ def check_labels(config: Config, dataset: Dataset, network: Network) -> None:
       UsageError: The loss needs labels that are not there, or more scores than the head gives.
     """
     name = config.loss.name
-    if name not in LABELED:
+    if not LOSSES[name].labels:
         return
     if dataset.labels.min() < 0:
         raise UsageError(
             f"{dataset.name} has images without a class, the loss {name} needs one for each: give"
             " another --split, or a --loss.name that needs no labels"
         )
-    if name not in SUPERVISED:
+    if not LOSSES[name].scores:
         return
     layer = "predictor" if config.head.classes else "embedding"
     found = layer_dims(network, dataset.image_shape, (layer,))[layer]

@@ -9,8 +9,8 @@ import pytest
 from experiments.errors import InputError
 from experiments.observers import defect_observer, noise_observer, observers_of, rank_observer
 from experiments.train import run_train
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import NOISE_POLICY
 from ssljax.data.datasets import Dataset
 from ssljax.training.training import make_training
 

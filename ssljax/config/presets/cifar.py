@@ -6,10 +6,10 @@ random resized crops of at least a fifth of the area, flips, color jitter, grays
 
 import dataclasses
 
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, EvaluationConfig, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config.config import EncoderConfig as Encoder
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.policies import SIMCLR_POLICY
 from ssljax.config.presets.entry import NOT_MEASURED, Preset, steps_of
 
 NUM_IMAGES = 50_000

@@ -2,11 +2,10 @@
 
 import dataclasses
 
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, EvaluationConfig, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config.config import EncoderConfig as Encoder
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.objective_config import LossName
-from ssljax.config.policies import SIMCLR_POLICY
 from ssljax.config.presets.entry import Preset
 
 _SMALL = Config(
@@ -20,7 +19,7 @@ _SMALL = Config(
 )
 
 
-def _small(method: str, loss: LossName, head: HeadConfig, optimizer: Optimizer) -> Preset:
+def _small(method: str, loss: str, head: HeadConfig, optimizer: Optimizer) -> Preset:
     config = Config(
         data=_SMALL.data,
         policy=_SMALL.policy,

@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config.config import EncoderConfig as Encoder
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.policies import SIMCLR_POLICY
 from ssljax.config.presets.entry import Preset, steps_of
 
 _NUM_IMAGES = 1_281_167

@@ -6,9 +6,9 @@ Projection Head*, ICLR 2024, partly from a published reproduction; accuracies ar
 
 import dataclasses
 
+from ssljax.augment.policies import IDENTITY, Policy
 from ssljax.config.config import Config, HeadConfig, LossConfig
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.policies import IDENTITY, Policy
 from ssljax.config.presets.cifar import CIFAR_POLICY, NUM_IMAGES, cifar_config
 from ssljax.config.presets.entry import Preset, steps_of
 

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ssljax.augment.augment import Changes, augment, changed_images, random_changes, two_views
-from ssljax.config.policies import (
+from ssljax.augment.policies import (
     DIGITS_POLICY,
     IDENTITY,
     NOISE_POLICY,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssljax.augment.composites import blended, composite_views
-from ssljax.config.policies import IDENTITY, Policy
+from ssljax.augment.policies import IDENTITY, Policy
 from ssljax.data.composites import blended_dataset, inked, resized
 from ssljax.data.datasets import Dataset, load_dataset
 from ssljax.system.errors import UsageError

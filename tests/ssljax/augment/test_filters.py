@@ -5,7 +5,7 @@ import pytest
 
 from ssljax.augment.augment import augment, random_changes
 from ssljax.augment.filters import blurred, heat_kernel, masked, solarized
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 
 compiled = jax.jit(augment, static_argnames="policy")
 KEYS = jax.random.split(jax.random.key(0), 2000)

@@ -13,8 +13,8 @@ from ssljax.augment.orbit import (
     orbit_tangents,
     pullback_metrics,
 )
+from ssljax.augment.policies import SIMCLR_POLICY, Policy
 from ssljax.augment.resample import hat_weights, resample_separable, spline_weights
-from ssljax.config.policies import SIMCLR_POLICY, Policy
 
 SIDE = 12
 KERNELS = (hat_weights, spline_weights)

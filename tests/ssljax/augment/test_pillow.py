@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from ssljax.augment.augment import changed_images
 from ssljax.augment.color import apply_color, gray_map, jitter_map
 from ssljax.augment.filters import solarized
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from tests.ssljax.augment.test_augment import no_changes
 
 SIDE = 16

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import (
     NAMED_POLICIES,
     Config,
@@ -21,7 +22,6 @@ from ssljax.config.overrides import (
     overridden,
     settings,
 )
-from ssljax.config.policies import NOISE_POLICY
 from ssljax.config.presets import PRESETS, preset
 from ssljax.system.errors import UsageError
 from ssljax.training.build import build_network, build_objective, steps_per_call

@@ -1,11 +1,8 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from ssljax.config.config import Config
-from ssljax.data.run_data import measured_images, training_data
+from ssljax.data.run_data import Reading, measured_images, training_data
 from ssljax.system.errors import UsageError
 
 
@@ -20,47 +17,47 @@ def config(tmp_path_factory):
             Image.new("RGB", (20, 12), (20 * number, 0, 0)).save(path)
     cut = root / "train" / "1" / "11.png"
     cut.write_bytes(cut.read_bytes()[:50])
-    return Config(data=f"folder:{root}", image_side=8, on_damaged="skip", batch_size=4)
+    return Reading(f"folder:{root}", side=8, on_damaged="skip")
 
 
 SMALL = 1000 / 2**30
 
 
 def test_a_small_set_is_in_memory_and_what_is_damaged_is_said(config, capsys):
-    dataset, source = training_data(config)
+    dataset, source = training_data(config, "train")
     assert source is None
     assert dataset.images[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200, 20, 60, 100, 140, 180]
     assert capsys.readouterr().err.startswith("1 damaged image of")
     with pytest.raises(UsageError, match=r"11\.png cannot be decoded"):
-        training_data(dataclasses.replace(config, on_damaged="refuse"))
+        training_data(config._replace(on_damaged="refuse"), "train")
 
 
 def test_a_large_set_is_streamed_and_a_sample_of_it_read(config, capsys):
-    dataset, source = training_data(dataclasses.replace(config, resident_gib=SMALL))
+    dataset, source = training_data(config._replace(resident_gib=SMALL), "train")
     assert source is not None
     assert len(source) == 12
     # 5 of 12 fit; evenly spaced, the damaged last one is left out.
     assert dataset.images[:, 0, 0, 0].tolist() == [0, 80, 200, 100]
     assert "measuring on 5 of 12 images, evenly spaced" in capsys.readouterr().err
-    everything, source = training_data(dataclasses.replace(config, stream="always"))
+    everything, source = training_data(config._replace(stream="always"), "train")
     assert source is not None
     assert len(everything) == 11
 
 
 def test_features_of_a_large_set_are_measured_on_what_fits(config):
-    small = dataclasses.replace(config, resident_gib=SMALL)
+    small = config._replace(resident_gib=SMALL)
     assert len(measured_images(small, "test")) == 5
     assert len(measured_images(config, "test")) == 12
 
 
 def test_a_large_set_that_must_not_be_streamed_is_refused(config):
     with pytest.raises(UsageError, match=r"--stream auto.*--resident-gib"):
-        training_data(dataclasses.replace(config, stream="never", resident_gib=SMALL))
+        training_data(config._replace(stream="never", resident_gib=SMALL), "train")
 
 
 def test_what_is_in_memory_anyway_is_streamed_only_when_asked():
-    digits = Config(data="digits")
-    assert training_data(digits).source is None
-    dataset, source = training_data(dataclasses.replace(digits, stream="always"))
+    digits = Reading("digits")
+    assert training_data(digits, "train").source is None
+    dataset, source = training_data(digits._replace(stream="always"), "train")
     assert source is not None
     np.testing.assert_array_equal(source.read([7])[0].image, dataset.images[7])

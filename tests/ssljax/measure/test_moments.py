@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ssljax.augment.augment import augment
-from ssljax.config.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY
+from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY
 from ssljax.measure.moment_sums import merged_sums, moment_arrays, write_moments
 from ssljax.measure.moments import layer_moments, layer_sums, mean_image, pixel_layer
 from ssljax.system.errors import UsageError

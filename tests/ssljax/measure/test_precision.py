@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.config.config import Config
-from ssljax.config.network_config import EncoderConfig, HeadConfig
-from ssljax.config.policies import DIGITS_POLICY
+from ssljax.augment.policies import DIGITS_POLICY
+from ssljax.config.config import Config, EncoderConfig, HeadConfig
 from ssljax.measure import features, moments, neighbors, probe, settle, sgd_probe, view_features
 from ssljax.measure.moments import layer_moments
-from ssljax.nets.build_network import build_network
+from ssljax.training.build import build_network
 
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 255, (64, *SHAPE)).astype(np.uint8)

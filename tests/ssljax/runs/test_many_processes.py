@@ -22,7 +22,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.training.devices import local_copy
 from ssljax.system.distributed import Cluster, is_first, join, leave
 from ssljax.training.observers import Observer
-from ssljax.config.policies import Policy
+from ssljax.augment.policies import Policy
 from ssljax.training.training import make_training
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.system.errors import UsageError
 from ssljax.measure.measurements import head_grams, part_of
 from ssljax.measure.neighbors import cosine_knn
-from ssljax.config.policies import NOISE_POLICY
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.runs.saved_run import load_run
 from ssljax.runs.fit import NonFiniteMetrics, fit
 

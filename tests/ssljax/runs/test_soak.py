@@ -21,7 +21,7 @@ from ssljax.config.config import (
 )
 from ssljax.data.datasets import Dataset
 from ssljax.training.observers import Observer
-from ssljax.config.policies import NOISE_POLICY
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.runs.fit import fit
 
 _STEPS = 100_000

@@ -27,7 +27,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.system.errors import UsageError
 from ssljax.runs.lease import claimed
 from ssljax.training.observers import Observer
-from ssljax.config.policies import NOISE_POLICY
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.runs.saved_run import load_run
 from ssljax.runs.fit import NonFiniteMetrics, StopRequested, fit
 

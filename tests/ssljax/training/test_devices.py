@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
+from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import Policy
 from ssljax.data.datasets import Dataset
 from ssljax.system.errors import UsageError
 from ssljax.training.mesh import make_mesh, make_parallel

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, EvaluationConfig, HeadConfig, LossConfig
-from ssljax.config.policies import Policy
 from ssljax.data.datasets import Dataset
 from ssljax.data.sources import Damaged, ImageSource, source_of
 from ssljax.runs.fit import fit

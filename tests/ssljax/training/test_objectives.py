@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,13 @@ import numpy as np
 import pytest
 
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig
-from ssljax.config.objective_config import PREDICTED, SUPERVISED, LossName
+from ssljax.losses.distillation import BYOLSettings, byol_objective
+from ssljax.losses.objective import LossContext
+from ssljax.losses.table import LOSSES
 from ssljax.system.errors import UsageError
 from ssljax.training.build import build_average_decay, build_network, build_objective
 from ssljax.training.devices import make_mesh
 from ssljax.training.mesh import compiled, make_parallel
-from ssljax.training.objectives import byol_objective
 from ssljax.training.optimizer import constant, sgd
 from ssljax.training.state import Average, make_state
 from ssljax.training.step import make_update
@@ -27,12 +27,12 @@ IMAGES = RNG.integers(0, 17, (BATCH, *SHAPE)).astype(np.uint8)
 LABELS = RNG.integers(0, 4, BATCH).astype(np.int32)
 DATA = IMAGES, LABELS, np.arange(BATCH, dtype=np.int32)
 IN_BLOCKS = ("nt_xent", "supervised_contrastive")
-NAMES = (*get_args(LossName), *(f"{name} in blocks" for name in IN_BLOCKS))
+NAMES = (*LOSSES, *(f"{name} in blocks" for name in IN_BLOCKS))
 
 
 def _config(name: str, **changes) -> Config:
     loss, _, blocks = name.partition(" ")
-    is_predicted, is_supervised = loss in PREDICTED, loss in SUPERVISED
+    is_predicted, is_supervised = LOSSES[loss].predictor, LOSSES[loss].scores
     config = Config(
         encoder=EncoderConfig(kind="linear", widths=()),
         head=HeadConfig(
@@ -189,7 +189,9 @@ def test_no_gradient_flows_into_the_target_of_byol():
         name: jax.random.normal(jax.random.fold_in(key, i), (6, 2, 3))
         for i, name in enumerate(("embedding", "predictor", "target"))
     }
-    gradients = jax.grad(byol_objective().value)(layers, jnp.zeros(6, jnp.int32))
+    gradients = jax.grad(byol_objective(BYOLSettings(), LossContext()).value)(
+        layers, jnp.zeros(6, jnp.int32)
+    )
     assert float(jnp.abs(gradients["predictor"]).max()) > 1e-3
     np.testing.assert_array_equal(gradients["target"], 0)
     np.testing.assert_array_equal(gradients["embedding"], 0)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssljax.augment.policies import IDENTITY, NOISE_POLICY, Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
-from ssljax.config.policies import IDENTITY, NOISE_POLICY, Policy
 from ssljax.data.datasets import Dataset
 from ssljax.nets.input_normalization import measured_normalization
 from ssljax.system.errors import UsageError

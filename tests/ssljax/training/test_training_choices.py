@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssljax.augment.policies import IDENTITY, NOISE_POLICY
 from ssljax.config.config import (
     Config,
     EncoderConfig,
@@ -16,7 +17,6 @@ from ssljax.config.config import (
     LossConfig,
     OptimizerConfig,
 )
-from ssljax.config.policies import IDENTITY, NOISE_POLICY
 from ssljax.data.composites import inked
 from ssljax.data.datasets import Dataset
 from ssljax.runs.checkpoint import Checkpoints, abstract, restore_newest
