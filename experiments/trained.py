@@ -25,7 +25,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.nets.network import Network
 from ssljax.runs.checkpoint import saved_steps
 from ssljax.runs.fit import FolderTaken, fit
-from ssljax.runs.lease import is_claimed
+from ssljax.runs.folder import is_held
 from ssljax.runs.metrics import read_metrics
 from ssljax.runs.saved_run import Run, load_run, run_network
 from ssljax.training.observers import Observer
@@ -62,7 +62,7 @@ def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...]
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
     while True:
         # A writer makes the last checkpoint visible before it seals it.
-        if config.num_steps in saved_steps(folder) and not is_claimed(folder):
+        if config.num_steps in saved_steps(folder) and not is_held(folder):
             run = _loaded(config, dataset, folder)
             if int(run.state.step) == config.num_steps:  # not an earlier one in place of a damaged
                 return run

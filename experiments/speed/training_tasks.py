@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -100,15 +99,15 @@ _CALLS = 500
 def step_overhead() -> Task:
     """What a step called by itself costs above one inside a compiled loop of many."""
     training = _deep_linear(10_000)
-    strength = training.place(jnp.float32(1.0))
+    strength = training.place(1.0)
 
     def seconds(calls: int, steps: int) -> float:
         state = training.init(0)
-        state, _ = training.advance(state, strength, steps)
+        state, _ = training.step(state, strength, steps)
         jax.block_until_ready(state.params)
         started = time.perf_counter()
         for _ in range(calls):
-            state, _ = training.advance(state, strength, steps)
+            state, _ = training.step(state, strength, steps)
         jax.block_until_ready(state.params)
         return (time.perf_counter() - started) / (calls * steps)
 

@@ -48,8 +48,8 @@ def evaluation(
       train: Images and labels that probes are fitted to and that vote.
       test: Images and labels that are classified; nothing is chosen with them.
       settings: Layers, probe, penalties, neighbors and shots.
-      sharding: How devices share the images (`ssljax.training.devices.local_batches`); default:
-        one does.
+      sharding: How devices share the images, as `ssljax.training.parallel.make_batch_sharding`
+        gives it; by default one does.
       progress: Show how far it is.
 
     Returns:
@@ -63,7 +63,7 @@ def evaluation(
       UsageError: A layer does not exist, or the labels do not suffice for the shots.
     """
     layers = named_layers(network, settings.layers)
-    state = on_one_device(state)
+    state = on_one_device(state) if sharding is None else state
 
     def features(part: Dataset, name: str) -> dict[str, np.ndarray]:
         with counted(f"{name} features", len(part.images), enabled=progress) as report:
@@ -199,4 +199,4 @@ def neighbor_accuracies(
 
 def on_one_device(state: TrainState) -> TrainState:
     """Measuring is done on one device; replicas would all repeat the same work."""
-    return jax.device_put(state, jax.devices()[0])
+    return jax.device_put(state, jax.local_devices()[0])

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssljax.system.arrays import Float, PyTree, UInt8
 from ssljax.system.errors import UsageError
-from ssljax.training.devices import divided_batch
+from ssljax.training.parallel import gather_outputs, place_tree, round_up_batch
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -44,8 +44,8 @@ def layer_features(
         pixel_scale: factor from uint8 to floats.
         layers: names of the layers.
         batch_size: images per compiled call; the last call is filled up, its surplus dropped.
-        sharding: how devices share a batch (`ssljax.training.devices.local_batches`); by default
-            one does.
+        sharding: how devices share a batch, of this process or of all, which then all call this
+            (`ssljax.training.parallel.make_batch_sharding`); by default one does.
         progress: called with (images submitted, images in all).
 
     Returns:
@@ -59,17 +59,17 @@ def layer_features(
         raise UsageError("no images were given; features need at least one")
     batch_size = min(batch_size, len(images))
     if sharding is not None:
-        batch_size = divided_batch(batch_size, sharding)
+        batch_size = round_up_batch(batch_size, sharding)
         whole = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-        params, statistics = jax.device_put((params, statistics), whole)
+        params, statistics = place_tree((params, statistics), whole)
     parts = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         count = len(batch)
         if count < batch_size:
             batch = np.concatenate([batch, np.repeat(batch[:1], batch_size - count, axis=0)])
-        batch = jax.device_put(batch, sharding)
-        outputs = _outputs(apply, layers, params, statistics, batch, pixel_scale)
+        batch = place_tree(batch, sharding)
+        outputs = gather_outputs(_outputs(apply, layers, params, statistics, batch, pixel_scale))
         # Fetched one call late: the device works on this batch while the last one is copied.
         if parts:
             parts[-1] = jax.device_get(parts[-1])

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,11 +24,12 @@ from ssljax.measure.moments import layer_moments
 from ssljax.nets.named_layers import named_layers
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float
+from ssljax.system.distributed import agree, is_first
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json
 from ssljax.system.progress import counted, loading_progress, notice
 from ssljax.training.build import build_reading
-from ssljax.training.devices import local_batches
+from ssljax.training.parallel import make_batch_sharding, make_local_sharding
 from ssljax.training.state import TrainState
 
 MOMENTS = "moments"
@@ -121,9 +123,11 @@ def write_layer_moments(
             views=views,
             layers=layers,
             batch_size=max(1, config.moments.batch_size // views),
-            sharding=local_batches(config.devices, config.mesh),
+            sharding=make_local_sharding(config.devices, config.mesh),
             progress=report,
         )
+    if not is_first():
+        return []
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -192,7 +196,8 @@ def measured_run(
 ) -> dict[str, dict[str, float]]:
     """Everything that a configuration asks to be measured when training ends.
 
-    What is there already (from a run that had ended) is kept.
+    What is there already (from a run that had ended) is kept. Every process of a run calls it and
+    takes part; the first writes.
 
     Args:
       config: Which layers are measured, and how.
@@ -210,7 +215,9 @@ def measured_run(
     folder = workdir / MOMENTS
     if config.moments.views:
         layers = named_layers(network, config.moments.layers)
-        missing = tuple(name for name in layers if not moments_file(folder, name).exists())
+        missing = tuple(
+            agree(lambda: [name for name in layers if not moments_file(folder, name).exists()])
+        )
         if missing:
             write_layer_moments(
                 config,
@@ -226,11 +233,10 @@ def measured_run(
     if not config.evaluation.layers:
         return {}
     wanted = protocol(config.evaluation, config.data)
-    if path.exists():
-        found = read_json(path)
-        kept = found.pop(PROTOCOL, None) == wanted
-        if kept and set(found) == set(named_layers(network, config.evaluation.layers)):
-            return found
+    layers = named_layers(network, config.evaluation.layers)
+    found = agree(lambda: _read_accuracies(path, wanted, layers))
+    if found:
+        return found
     if test is not None:
         pair = (dataset, test)
     else:
@@ -243,8 +249,20 @@ def measured_run(
         state,
         *pair,
         config.evaluation,
-        sharding=local_batches(config.devices, config.mesh),
+        sharding=make_batch_sharding(config.devices, config.mesh),
         progress=progress,
     )
-    write_json(path, {**accuracies, PROTOCOL: wanted})
+    if is_first():
+        write_json(path, {**accuracies, PROTOCOL: wanted})
     return accuracies
+
+
+def _read_accuracies(
+    path: Path, protocol: dict[str, Any], layers: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    """Accuracies that were measured before, in the same way on the same layers; otherwise none."""
+    if not path.exists():
+        return {}
+    found = read_json(path)
+    is_same = found.pop(PROTOCOL, None) == protocol and set(found) == set(layers)
+    return found if is_same else {}

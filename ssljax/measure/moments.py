@@ -24,7 +24,7 @@ from ssljax.data.batches import permuted
 from ssljax.measure.moment_sums import MomentSums, moment_arrays, write_moments
 from ssljax.system.arrays import Array, Float, PRNGKeyArray, PyTree, UInt8
 from ssljax.system.errors import UsageError
-from ssljax.training.devices import MODEL_AXIS, divided_batch
+from ssljax.training.parallel import MODEL_AXIS, round_up_batch
 
 __all__ = ["layer_moments", "layer_sums", "mean_image", "pixel_layer", "write_moments"]
 
@@ -139,9 +139,9 @@ def layer_sums(
         views: views per image, at least 2; 8 or more to see weak modes.
         layers: names of the layers.
         batch_size: images per step; a step holds ``batch_size * views`` views.
-        sharding: how the devices share a step's images, as `ssljax.training.devices.local_batches`
-            gives it; by default the first device. Where the mesh has an axis of the model, the
-            sums' columns are divided over it.
+        sharding: how the devices share a step's images, as
+            `ssljax.training.parallel.make_local_sharding` gives it; by default the first device.
+            Where the mesh has an axis of the model, the sums' columns are divided over it.
         progress: called with (images submitted, images in all).
 
     Returns:
@@ -166,7 +166,7 @@ def layer_sums(
     mesh = None
     if isinstance(sharding, jax.sharding.NamedSharding):
         mesh = sharding.mesh
-        batch_size = divided_batch(batch_size, sharding)
+        batch_size = round_up_batch(batch_size, sharding)
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         params, statistics, view_key = jax.device_put((params, statistics, view_key), whole)
     halves = []

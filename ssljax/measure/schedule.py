@@ -5,7 +5,6 @@ once, with the same images, views and keys, and so writes the same files.
 """
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +13,15 @@ import numpy as np
 
 from ssljax.config.config import Config
 from ssljax.data.datasets import Dataset
-from ssljax.measure.evaluation import Accuracies, neighbor_accuracies, on_one_device
+from ssljax.measure.evaluation import Accuracies, neighbor_accuracies
 from ssljax.measure.features import layer_features
 from ssljax.measure.measurements import MOMENTS, part_of, write_layer_moments
 from ssljax.nets.named_layers import named_layers
 from ssljax.nets.network import Network
+from ssljax.system.distributed import is_first
 from ssljax.system.files import read_json_lines, write_text
 from ssljax.training.build import evaluated_state
+from ssljax.training.parallel import make_batch_sharding
 from ssljax.training.state import TrainState
 
 NEIGHBORS_FILE = "neighbors.jsonl"
@@ -31,13 +32,13 @@ class Monitor(NamedTuple):
     """Measurements on a schedule.
 
     Attributes:
-      stride: Length that calls of several steps must divide into, so that every scheduled step
-        ends one; 0 where nothing is scheduled.
+      every: Multiples of each of these steps must end a call; 0 stands for none.
       is_due: ``is_due(step)``, whether anything falls on the end of that step.
-      measure: ``measure(step, state)`` writes what falls on it and returns a line to show.
+      measure: ``measure(step, state)`` writes what falls on it and returns a line to show. Every
+        process of a run calls it; the first writes.
     """
 
-    stride: int
+    every: tuple[int, ...]
     is_due: Callable[[int], bool]
     measure: Callable[[int, TrainState], str]
 
@@ -74,7 +75,6 @@ def make_monitor(
     moments, evaluated = config.moments, config.evaluation
     votes = evaluated.every if pair is not None else 0
     measured = part_of(dataset, moments.every_images)
-    stride = math.gcd(moments.every, votes)
     neighbors = None
     if votes and pair is not None:
         train, test = (part_of(part, evaluated.every_images) for part in pair)
@@ -101,7 +101,7 @@ def make_monitor(
         return f"step {now}: {'; '.join(texts)}"
 
     return Monitor(
-        stride,
+        (moments.every, votes),
         lambda now: _falls_on(now, moments.every) or _falls_on(now, votes),
         measure,
     )
@@ -115,8 +115,10 @@ def _make_neighbors(
     config: Config, workdir: Path, network: Network, pair: tuple[Dataset, Dataset], step: int
 ) -> Callable[[int, TrainState], Accuracies]:
     path = workdir / NEIGHBORS_FILE
-    kept = [line for line in read_json_lines(path) if line["step"] <= step]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    kept = []
+    if is_first():
+        kept = [line for line in read_json_lines(path) if line["step"] <= step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
     layers = named_layers(network, config.evaluation.layers)
     labels = (pair[0].labels, pair[1].labels)
     pixels = neighbor_accuracies(
@@ -124,20 +126,20 @@ def _make_neighbors(
     )
 
     def measure(now: int, state: TrainState) -> Accuracies:
-        single = on_one_device(state)
         train, test = (
             layer_features(
                 network.apply,
-                single.params,
-                single.statistics,
+                state.params,
+                state.statistics,
                 part.images,
                 part.pixel_scale,
                 layers=layers,
+                sharding=make_batch_sharding(config.devices, config.mesh),
             )
             for part in pair
         )
         accuracies = pixels | neighbor_accuracies((train, test), labels, config.evaluation)
-        if not kept or now > kept[-1]["step"]:
+        if is_first() and (not kept or now > kept[-1]["step"]):
             kept.append({"step": now, **accuracies})
             with path.open("a") as file:
                 file.write(json.dumps(kept[-1]) + "\n")

@@ -8,21 +8,24 @@ does not notice, the manifest does (`ssljax.runs.manifest`).
 
 import atexit
 import contextlib
+import gc
+import logging
 import os
 import shutil
+import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from ssljax.system.arrays import PyTree
-from ssljax.system.distributed import agreed, all_agree, is_first
-from ssljax.system.errors import UsageError
 from ssljax.runs.manifest import Manifest, check_files, read_manifest, remove_checkpoint, seal
-from ssljax.runs.orbax_silence import quiet
+from ssljax.system.arrays import PyTree
+from ssljax.system.distributed import agree, all_agree, is_first
+from ssljax.system.errors import UsageError
 
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
@@ -79,7 +82,7 @@ class Checkpoints:
         try:
             if self._saver is None:
                 # A failure comes back as an exception; Orbax's threads also print theirs, in pages.
-                self._silence.enter_context(quiet())
+                self._silence.enter_context(silence_orbax())
                 self._saver = ocp.training.Checkpointer(str(folder.absolute()))
             response = self._saver.save_async(step, state, force=True, overwrite=True)
         except Exception as error:  # OSError, ValueError of tensorstore, …
@@ -185,13 +188,13 @@ def restore_newest(
     Raises:
       UsageError: There are checkpoints and none of them can be read.
     """
-    steps = agreed(lambda: list(saved_steps(workdir) if step is None else (step,)))
+    steps = agree(lambda: list(saved_steps(workdir) if step is None else (step,)))
     if not steps:
         return None
     damaged: list[tuple[int, str]] = []
     for candidate in reversed(steps):
         folder = workdir / CHECKPOINTS / str(candidate)
-        reason = agreed(lambda folder=folder: _damage(folder))
+        reason = agree(lambda folder=folder: _damage(folder))
         if not reason:
             state, reason = None, ""
             try:
@@ -243,7 +246,7 @@ def abstract(state: PyTree, sharding: Any) -> PyTree:
 
 def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTree:
     name = str(path.absolute())
-    with quiet():
+    with silence_orbax():
         saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
         sharding = jax.tree.leaves(abstract_state)[0].sharding
         for field in as_saved:
@@ -282,3 +285,42 @@ def _readable(read: Callable[[], Any]) -> Any:
     except Exception as error:
         text = " ".join(str(error).split())
         raise UsageError(f"{type(error).__name__}: {text[:80]}") from error
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is not Orbax's; others write to absl's log as well."""
+    return "orbax" not in record.pathname and "tensorstore" not in record.getMessage()
+
+
+def _is_no_forgotten_task(record: logging.LogRecord) -> bool:
+    return "never retrieved" not in record.getMessage()
+
+
+@contextlib.contextmanager
+def silence_orbax() -> Iterator[None]:
+    """Keep back what Orbax logs, and the complaints of background tasks that it forgot.
+
+    It leaves its event loop at the first array that fails; the arrays still in flight then find it
+    closed, and each prints a traceback from a thread of TensorStore.
+    """
+    filters = {"absl": _is_of_others, "asyncio": _is_no_forgotten_task}
+    for name, keep in filters.items():
+        logging.getLogger(name).addFilter(keep)
+    report = sys.unraisablehook
+
+    def report_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = report_others
+    try:
+        yield
+    except BaseException:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaited
+            gc.collect()
+        raise
+    finally:
+        sys.unraisablehook = report
+        for name, keep in filters.items():
+            logging.getLogger(name).removeFilter(keep)

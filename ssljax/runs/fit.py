@@ -1,63 +1,88 @@
-"""The training loop of a run folder: resumes by itself, ends with measurements."""
+"""A run, from the data to the report: resumes by itself, ends with measurements.
 
-import dataclasses
+`fit` is the whole of it, read from top to bottom; `run_training_loop` is its loop.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ssljax.training.build import evaluated_state, build_reading
+from ssljax.config.config import Config
+from ssljax.config.overrides import config_dict
+from ssljax.data.composites import blended_dataset
+from ssljax.data.datasets import Dataset
+from ssljax.data.run_data import training_data
+from ssljax.data.sources import ImageSource, source_of
+from ssljax.measure.measurements import check_layers, load_pair, measured_run
+from ssljax.measure.schedule import Monitor, make_monitor
+from ssljax.nets.input_normalization import no_normalization
+from ssljax.nets.network import Network
 from ssljax.runs.checkpoint import (
+    CHECKPOINTS,
+    Checkpoints,
     SaveFailed,
     abstract,
     restore_newest,
     saved_steps,
     set_aside,
 )
-from ssljax.data.composites import blended_dataset
-from ssljax.config.config import Config
-from ssljax.data.datasets import Dataset
-from ssljax.training.devices import local_copy
-from ssljax.system.distributed import agreed, ended_where_a_peer_is_lost, is_first
-from ssljax.system.errors import UsageError
-from ssljax.system.files import write_json
-from ssljax.nets.input_normalization import no_normalization
-from ssljax.runs.lease import FolderTaken
-from ssljax.runs.loop import StopRequested, trained, write_finished
-from ssljax.measure.measurements import check_layers, load_pair, measured_run
-from ssljax.runs.metrics import NonFiniteMetrics, read_metrics
-from ssljax.measure.schedule import Monitor, make_monitor
-from ssljax.nets.network import Network
-from ssljax.training.observers import Observer
-from ssljax.system.progress import loading_progress, notice
-from ssljax.system.environment import ENVIRONMENT_FILE, environment
-from ssljax.runs.report import REPORT_FILE, write_report
-from ssljax.data.run_data import training_data
 from ssljax.runs.folder import (
+    FolderTaken,
     check_same_run,
     check_writable,
     describe,
+    hold_folder,
     write_run,
 )
-from ssljax.runs.saved_run import Run, load_run
-from ssljax.runs.shared_folder import claimed_together
-from ssljax.data.sources import source_of
+from ssljax.runs.manifest import saved_history
+from ssljax.runs.metrics import MetricsFile, MetricsReport, NonFiniteMetrics, read_metrics
+from ssljax.runs.report import write_report
+from ssljax.runs.saved_run import start_from_run
+from ssljax.runs.sinks import Sink, open_sink
+from ssljax.system.arrays import Array, PyTree
+from ssljax.system.distributed import (
+    EVALUATION_SECONDS,
+    agree,
+    end_where_a_peer_is_lost,
+    is_first,
+    is_stop_due,
+    wait_for_all,
+)
+from ssljax.system.environment import ENVIRONMENT_FILE, environment
+from ssljax.system.errors import UsageError
+from ssljax.system.files import write_json
+from ssljax.system.interruption import StopRequest, Watchdog
+from ssljax.system.profiler import Profiler
+from ssljax.system.progress import TrainingProgress, loading_progress, notice
+from ssljax.training.build import build_reading, evaluated_state
+from ssljax.training.feed import INPUT_FILE, Feed
+from ssljax.training.observers import Observer
+from ssljax.training.parallel import copy_locally
 from ssljax.training.state import TrainState
-from ssljax.training.training import Training, make_training
+from ssljax.training.training import Training, make_training, split_steps
 
 __all__ = [
     "FolderTaken",
     "NonFiniteMetrics",
-    "Run",
     "RunResult",
     "SaveFailed",
     "StopRequested",
     "fit",
-    "keep_finished",
-    "load_run",
-    "make_training",
+    "run_training_loop",
 ]
+
+Call = tuple[TrainState, dict[str, Any], int]
+"""State and metrics after a call, and the steps it took."""
+
+
+class StopRequested(RuntimeError):
+    """Training was asked to stop by a signal and saved its state."""
 
 
 class RunResult(NamedTuple):
@@ -87,7 +112,11 @@ def fit(
     dataset: Dataset | None = None,
     test: Dataset | None = None,
     training: Training | None = None,
+    trained: tuple[TrainState, dict[str, np.ndarray]] | None = None,
+    sinks: tuple[Sink, ...] = (),
     watchdog_seconds: int | float = 900.0,
+    profile_steps: int = 0,
+    force: bool = False,
 ) -> RunResult:
     """Train in a run folder; the same call again resumes where the last one was interrupted.
 
@@ -104,12 +133,16 @@ def fit(
       test: Test images that belong to ``dataset``.
       training: Of this configuration on this data set, where one was made before (`make_training`;
         the seed and the strength may be others, the input normalization is its own).
+      trained: State and metrics after all steps of a run that was trained in memory, to be kept
+        as if it had been trained here on the configuration's own ``dataset``.
+      sinks: Given the numbers of every line of ``metrics.jsonl``, besides the configuration's own.
       watchdog_seconds: Without a finished step for so long the process ends with code 75, since
         it would otherwise wait for a lost host for ever; 0 waits.
+      profile_steps: Steps that JAX's profiler traces into ``profile/``, after the first calls.
+      force: Train on a file system without locks.
 
     Returns:
-      The final state and the metrics. Where many processes train together, each returns the state;
-      the first alone measures.
+      The final state and the metrics, in every process where many train together.
 
     Raises:
       FolderTaken: Another process is training in the folder.
@@ -120,149 +153,282 @@ def fit(
     """
     workdir = Path(workdir)
     progress = progress and is_first()
-    agreed(lambda: _check_folder(workdir, config))
-    if dataset is not None and test is None:
-        config = dataclasses.replace(
-            config, evaluation=dataclasses.replace(config.evaluation, layers=(), every=0)
-        )
-    if dataset is None:
-        with loading_progress(config.data, enabled=progress) as report:
-            dataset, source = training_data(build_reading(config), config.split, report)
-    else:
-        source = source_of(dataset) if config.stream == "always" else None
-    train = dataset if source is None and config.split == "train" else None
-    resuming = agreed(lambda: bool(saved_steps(workdir)))
-    if training is None:
-        training = make_training(
-            config,
-            dataset,
-            source=source,
-            observers=observers,
-            # A resumed run finds it among its statistics.
-            normalization=no_normalization(dataset.image_shape) if resuming else None,
-        )
+    agree(lambda: _check_folder(workdir, config))
+
+    # Data: all of it in memory, or a sample, and where the rest is streamed from.
+    if dataset is not None and test is None and trained is None:
+        config = replace(config, evaluation=replace(config.evaluation, layers=(), every=0))
+    images, source = _open_images(config, dataset, progress)
+    is_own = dataset is None or trained is not None
+
+    # Network and step; a resumed run finds its input normalization among its statistics.
+    is_resumed = agree(lambda: bool(saved_steps(workdir)))
+    training = training or make_training(
+        config,
+        images,
+        source=source,
+        observers=observers,
+        normalization=no_normalization(images.image_shape) if is_resumed else None,
+    )
     check_layers(training.network, config.evaluation.layers)
-    if config.moments.views:
-        check_layers(training.network, config.moments.layers)
-    abstract_state = jax.eval_shape(training.make_state, 0)
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(abstract_state.params))
-    description = describe(dataset, training.network.layers, num_parameters, source)
-    agreed(lambda: check_same_run(workdir, config, description))
-    with claimed_together(workdir):
-        wanted = abstract(abstract_state, training.parallel.state_shardings(abstract_state))
-        restored = restore_newest(workdir, wanted)
+    check_layers(training.network, config.moments.layers if config.moments.views else ())
+    shapes = jax.eval_shape(training.make_state, 0)
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+    description = describe(images, training.network.layers, num_parameters, source)
+    agree(lambda: check_same_run(workdir, config, description))
+
+    with hold_folder(workdir, force=force):
+        # State: the newest readable checkpoint, another run's weights, or drawn from the seed.
+        restored = restore_newest(
+            workdir, abstract(shapes, training.parallel.state_shardings(shapes))
+        )
         if is_first():
             for damaged, reason in restored.damaged if restored is not None else ():
                 aside = set_aside(workdir, damaged)
                 notice(f"checkpoint {damaged} cannot be read ({reason}); moved to {aside}")
             write_run(workdir, config, description)
-            write_json(workdir / ENVIRONMENT_FILE, environment())
-        if restored is None:
-            state, step = training.init(config.seed), 0
-        else:
-            state, step = training.place_state(restored.state), restored.step
+            write_json(
+                workdir / ENVIRONMENT_FILE,
+                {**environment(), "matmul_precision": config.matmul_precision},
+            )
+        if trained is not None:
+            state, step = trained[0], 0
+        elif restored is not None:
+            state, step = training.parallel.place_state(restored.state), restored.step
             if progress:
                 notice(f"resuming {workdir} at step {step}")
-        monitor = _monitor(config, workdir, training, dataset, train, test, step, progress)
-        with ended_where_a_peer_is_lost():
-            state = trained(
+        else:
+            state, step = training.init(config.seed), 0
+            if config.start_from:
+                state = start_from_run(config, Path(config.start_from), training.parallel, state)
+
+        # Loop: steps, metrics, checkpoints, measurements on a schedule.
+        blended = blended_dataset(images, config.digit_strength)
+        own_train = images if is_own and source is None and config.split == "train" else None
+        pair = None if test is None else (blended, test)
+        monitor = None
+        if (config.moments.every or config.evaluation.every) and step < config.num_steps:
+            if config.evaluation.every and pair is None:
+                with loading_progress(config.data, enabled=progress) as report:
+                    pair = load_pair(config, report, train=own_train)
+            monitor = make_monitor(config, workdir, training.network, blended, pair, step=step)
+        with end_where_a_peer_is_lost():
+            state = run_training_loop(
                 config,
                 workdir,
                 training,
                 state,
                 step,
+                metrics=None if trained is None else trained[1],
+                sinks=sinks,
                 progress=progress,
                 watchdog_seconds=watchdog_seconds,
+                profile_steps=profile_steps,
                 monitor=monitor,
             )
-        state = local_copy(state) if jax.process_count() > 1 else state
-        evaluation = {}
-        if is_first():
-            evaluation = measured_run(
-                config,
-                workdir,
-                training.network,
-                evaluated_state(config, state),
-                blended_dataset(dataset, config.digit_strength),
-                test=test,
-                train=train,
-                progress=progress,
-            )
-            _report(workdir)
-    return RunResult(state, read_metrics(workdir), training.network, config, evaluation)
 
-
-def _monitor(
-    config: Config,
-    workdir: Path,
-    training: Training,
-    dataset: Dataset,
-    train: Dataset | None,
-    test: Dataset | None,
-    step: int,
-    progress: bool,
-) -> Monitor | None:
-    """What is measured while training; none where nothing is scheduled or nothing is left."""
-    if not (config.moments.every or config.evaluation.every) or step >= config.num_steps:
-        return None
-    dataset = blended_dataset(dataset, config.digit_strength)
-    pair = None
-    if config.evaluation.every and test is not None:
-        pair = (dataset, test)
-    elif config.evaluation.every:
-        with loading_progress(config.data, enabled=progress) as report:
-            pair = load_pair(config, report, train=train)
-    return make_monitor(config, workdir, training.network, dataset, pair, step=step)
-
-
-def keep_finished(
-    config: Config,
-    workdir: str | Path,
-    training: Training,
-    state: TrainState,
-    metrics: dict[str, np.ndarray],
-    dataset: Dataset,
-) -> None:
-    """Keep a run that was trained in memory as `fit` would have: folder, checkpoint, measurements.
-
-    Args:
-      config: What was trained.
-      workdir: Run folder; made if need be.
-      training: Its functions.
-      state: State after all steps.
-      metrics: Each of leading axis ``num_steps``.
-      dataset: Images trained on.
-
-    Raises:
-      UsageError: The folder cannot be used.
-      NonFiniteMetrics: A loss or gradient is not finite.
-    """
-    workdir = Path(workdir)
-    _check_folder(workdir, config)
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    with claimed_together(workdir):
-        write_run(workdir, config, describe(dataset, training.network.layers, num_parameters))
-        write_json(workdir / ENVIRONMENT_FILE, environment())
-        write_finished(config, workdir, training, state, metrics)
-        measured_run(
+        # Measurements when training ends, and the page.
+        state = copy_locally(state) if jax.process_count() > 1 else state
+        evaluation = measured_run(
             config,
             workdir,
             training.network,
             evaluated_state(config, state),
-            blended_dataset(dataset, config.digit_strength),
-            progress=False,
+            blended,
+            test=test,
+            train=own_train,
+            progress=progress,
         )
-        _report(workdir)
+        if is_first():
+            _write_report(workdir)
+    return RunResult(state, read_metrics(workdir), training.network, config, evaluation)
 
 
-def _report(workdir: Path) -> None:
-    """Write the page; what cannot be shown there does not undo a finished run."""
-    try:
-        write_report(workdir)
-    except UsageError as error:
-        notice(f"no {REPORT_FILE}: {error}")
+def run_training_loop(
+    config: Config,
+    workdir: Path,
+    training: Training,
+    state: TrainState,
+    step: int,
+    *,
+    metrics: dict[str, np.ndarray] | None = None,
+    sinks: Sequence[Sink] = (),
+    progress: bool = False,
+    watchdog_seconds: int | float = 0,
+    profile_steps: int = 0,
+    monitor: Monitor | None = None,
+) -> TrainState:
+    """Start a call, then read the metrics of those before while it runs.
+
+    Args:
+      config: How many steps, how often to log and to save.
+      workdir: Run folder, held by this run.
+      training: The compiled step.
+      state: State after ``step`` steps, on the devices; given up.
+      step: Steps already taken.
+      metrics: Of a run that has been trained, whose last state is given: nothing is computed.
+      sinks: Given the numbers of every line, besides the configuration's own.
+      progress: Show a bar.
+      watchdog_seconds: Silence after which the process ends; 0 waits for ever.
+      profile_steps: Steps that JAX's profiler traces.
+      monitor: Measures while training, where anything is scheduled.
+
+    Returns:
+      The final state, without the axis of devices that pmap adds.
+
+    Raises:
+      NonFiniteMetrics: A loss, gradient or parameter is not finite; the message names the step,
+        the last finite metrics and the checkpoint to go back to.
+      StopRequested: SIGTERM arrived; the state was saved.
+      SaveFailed: A checkpoint could not be written.
+      UsageError: A streamed image is damaged and not to be skipped.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_name_the_checkpoint(workdir))  # first in, so after all is saved
+        bar = stack.enter_context(
+            TrainingProgress(config.num_steps, config.batch_size, step, enabled=progress)
+        )
+        feed = stack.enter_context(training.open_feed(state, step, bar.notice))
+        bar.remark = feed.remark
+
+        # What only the first process writes.
+        file = None
+        if is_first():
+            history = saved_history(workdir / CHECKPOINTS / str(step))
+            file = stack.enter_context(contextlib.closing(MetricsFile(workdir, step, history)))
+            opened = [
+                stack.enter_context(open_sink(name, workdir, step, config_dict(config)))
+                for name in config.sinks
+            ]
+            sinks = [*sinks, *(sink for sink in opened if sink is not None)]
+            stack.callback(lambda: write_json(workdir / INPUT_FILE, feed.summary()))
+
+        # What all processes take part in.
+        saver = Checkpoints(workdir, config.keep_checkpoints, metric_name=config.best_metric)
+        checkpoints = stack.enter_context(contextlib.closing(saver))
+        stop = stack.enter_context(StopRequest(listen=jax.process_count() == 1))
+        watchdog = stack.enter_context(Watchdog(watchdog_seconds))
+        profiler = stack.enter_context(
+            Profiler(workdir / "profile", profile_steps if is_first() else 0)
+        )
+        report = MetricsReport(
+            file,
+            sinks,
+            bar,
+            config.log_every,
+            training.learning_rates,
+            best_metric=config.best_metric,
+            finished=watchdog.finished,
+        )
+
+        def measure(state: TrainState) -> None:
+            report.flush()
+            with watchdog.paused():
+                assert monitor is not None
+                single = evaluated_state(config, training.parallel.single_state(state))
+                if jax.process_count() > 1:
+                    single = copy_locally(single)
+                bar.notice(monitor.measure(step, single))
+                wait_for_all("measured", EVALUATION_SECONDS)
+
+        if monitor is not None and step == 0 and monitor.is_due(0):
+            measure(state)
+        if metrics is not None:
+            calls: Iterator[Call] = iter([(state, metrics, config.num_steps)])
+        else:
+            every = () if monitor is None else monitor.every
+            calls = _take_steps(config, training, feed, state, step, every)
+        for number, (state, metrics, length) in enumerate(calls):
+            report.add(step, metrics)
+            last_save, step = step // config.checkpoint_every, step + length
+            is_last = step == config.num_steps
+            is_stop = stop.requested or is_stop_due(number)
+            profiler.advance(length, lambda state=state: jax.block_until_ready(state.step))
+            if monitor is not None and monitor.is_due(step):
+                measure(state)
+            if step // config.checkpoint_every > last_save or is_last or is_stop:
+                report.flush()
+                _check_finite(state, step)
+                with watchdog.paused():  # until the save before is on the disk
+                    checkpoints.save(
+                        step,
+                        training.parallel.single_state(state),
+                        metric=report.interval_mean(),
+                        history=b"" if file is None else file.history(),
+                    )
+            if is_stop and not is_last:
+                raise StopRequested(
+                    f"stopped by SIGTERM after step {step}, saved in {workdir}: the same command"
+                    " resumes"
+                )
+    return training.parallel.single_state(state)
+
+
+def _take_steps(
+    config: Config,
+    training: Training,
+    feed: Feed,
+    state: TrainState,
+    start: int,
+    every: tuple[int, ...],
+) -> Iterator[Call]:
+    """Start one call after the other; a resumed run takes those that it had left."""
+    strength = training.place(config.strength)
+    longest = max(split_steps(config.num_steps, training.steps_per_call, every=every))
+    for length in split_steps(config.num_steps, longest, start, every):
+        batch = feed.next_batch()
+        state, metrics = training.step(state, strength, length, longest=longest, batch=batch)
+        feed.count(length)
+        yield state, metrics, length
+
+
+def _open_images(
+    config: Config, dataset: Dataset | None, progress: bool
+) -> tuple[Dataset, ImageSource | None]:
+    """The images to train on, or a sample of them and where the rest is."""
+    if dataset is not None:
+        return dataset, source_of(dataset) if config.stream == "always" else None
+    with loading_progress(config.data, enabled=progress) as report:
+        return training_data(build_reading(config), config.split, report)
 
 
 def _check_folder(workdir: Path, config: Config) -> None:
     check_writable(workdir)
     check_same_run(workdir, config, None)
+
+
+@jax.jit
+def _all_finite(params: PyTree) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
+
+
+def _check_finite(state: TrainState, step: int) -> None:
+    """Refuse to save what cannot be gone back to: the loss of a step does not see its update."""
+    if not _all_finite(state.params):
+        raise NonFiniteMetrics(
+            f"step {step} left parameters that are not finite; lower --optimizer.learning-rate or"
+            " raise --optimizer.warmup-steps, in another --workdir"
+        )
+
+
+@contextlib.contextmanager
+def _name_the_checkpoint(workdir: Path) -> Iterator[None]:
+    """Add to the message of a run that diverged where it can be taken up again."""
+    try:
+        yield
+    except NonFiniteMetrics as error:
+        steps = saved_steps(workdir)
+        where = (
+            f"the newest checkpoint is that of step {steps[-1]} in {workdir / CHECKPOINTS}"
+            if steps
+            else f"no checkpoint was saved yet in {workdir}"
+        )
+        raise NonFiniteMetrics(f"{error}; {where}") from error
+
+
+def _write_report(workdir: Path) -> None:
+    """Write the page; what cannot be shown there does not undo a finished run."""
+    try:
+        write_report(workdir)
+    except UsageError as error:
+        notice(f"no report: {error}")

@@ -1,21 +1,38 @@
-"""The folder of a run: its configuration, what it was trained on, and who may write to it."""
+"""The folder of a run: its configuration, what it was trained on, and its one writer.
 
+The lock is the operating system's, through the library filelock: it is let go of by itself when
+its process dies, on network file systems too where their server keeps locks. Where a file system
+has none, a run says so and starts only when told to.
+"""
+
+import contextlib
 import dataclasses
+import fcntl
+import json
 import os
+import platform
+import time
+import uuid
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.data.datasets import Dataset, ImageSource
-from ssljax.system.errors import UsageError
-from ssljax.system.files import read_json, write_json
 from ssljax.config.overrides import config_dict, config_from_dict, differences
+from ssljax.data.datasets import Dataset, ImageSource
+from ssljax.system.distributed import agree, all_agree
+from ssljax.system.errors import UsageError
+from ssljax.system.files import read_json, write_json, write_text
+from ssljax.system.progress import notice
 
 CONFIG_FILE = "config.json"
 DESCRIPTION_FILE = "model.json"
+LOCK_FILE = ".lock"
+OWNER_FILE = ".owner.json"
+_VISIBLE_SECONDS = 20.0
 
 _FREE = (
     "data_dir",
@@ -161,3 +178,103 @@ def check_same_run(workdir: Path, config: Config, description: RunDescription | 
             f"{workdir} holds a run on other images than those of {config.data}: give the same"
             " data to resume it, or another --workdir"
         )
+
+
+class FolderTaken(UsageError):
+    """Another process is training in the folder; when it is done, the same call succeeds."""
+
+
+@contextlib.contextmanager
+def hold_folder(workdir: Path, *, force: bool = False) -> Iterator[None]:
+    """Make the folder and hold it for one run, of however many processes.
+
+    Args:
+      workdir: Run folder.
+      force: Train there although its file system has no locks.
+
+    Yields:
+      Nothing; the folder is held meanwhile.
+
+    Raises:
+      FolderTaken: In every process: another run writes there.
+      UsageError: In every process: the folder cannot be written or locked, or not all hosts see
+        the same folder and each would restore something else.
+    """
+    with contextlib.ExitStack() as stack:
+        owner = agree(lambda: stack.enter_context(_lock(workdir, force)))
+        path = workdir / OWNER_FILE
+        deadline = time.monotonic() + _VISIBLE_SECONDS
+        while _read(path) != owner and time.monotonic() < deadline:
+            time.sleep(0.1)  # network file systems show new files after a while
+        if not all_agree(_read(path) == owner):
+            raise UsageError(
+                f"run folder {workdir} is not the same on every host: give --workdir a folder on a"
+                " file system that all of them share"
+            )
+        yield
+
+
+def is_held(workdir: Path) -> bool:
+    """Return whether a process writes to the folder, as far as its file system can tell.
+
+    A look must not disturb, and the folder may be another user's: the lock is asked for shared, on
+    a file opened for reading. (NFS refuses an exclusive one there, which is no sign of a writer.)
+    """
+    try:
+        with (workdir / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _lock(workdir: Path, force: bool) -> Iterator[dict[str, Any]]:
+    """Hold the folder in this process; gives what is written in its owner file."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 (only training needs it)
+
+    path, owner = workdir / LOCK_FILE, workdir / OWNER_FILE
+    with contextlib.ExitStack() as stack:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise UsageError(
+                f"run folder {workdir} cannot be written ({error.strerror}): give --workdir a"
+                " folder that can"
+            ) from error
+        try:
+            lock = FileLock(path, thread_local=False, fallback_to_soft=False)
+            stack.enter_context(lock.acquire(timeout=0))
+        except Timeout as error:
+            found = _read(owner) or {}
+            where = f" (process {found['pid']} on {found['host']})" if "pid" in found else ""
+            raise FolderTaken(
+                f"another process{where} is training in {workdir}: wait for it or stop it, or give"
+                " --workdir another folder"
+            ) from error
+        except OSError as error:
+            if not force:
+                raise UsageError(
+                    f"run folder {workdir} is on a file system without locks ({error.strerror}), so"
+                    " two runs there would not notice each other: give --workdir another folder,"
+                    " or --force to train there"
+                ) from error
+            notice(f"{workdir} has no lock ({error.strerror}): see to it that only one run writes")
+        signature = {"host": platform.node(), "pid": os.getpid(), "id": uuid.uuid4().hex}
+        write_text(owner, json.dumps(signature) + "\n")
+        try:
+            yield signature
+        finally:
+            with contextlib.suppress(OSError):
+                owner.unlink()
+
+
+def _read(owner: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(owner.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

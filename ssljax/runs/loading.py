@@ -9,13 +9,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ssljax.system.arrays import Float, UInt8
-from ssljax.system.errors import UsageError
 from ssljax.measure.features import layer_features
 from ssljax.nets.named_layers import named_layers
 from ssljax.runs.safetensors import write_safetensors
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.runs.torch_names import torch_arrays
+from ssljax.system.arrays import Float, UInt8
+from ssljax.system.errors import UsageError
 
 
 class Pretrained(NamedTuple):

@@ -1,20 +1,23 @@
-"""Metrics of a run: from the device, one call late, to ``metrics.jsonl`` and TensorBoard."""
+"""Metrics of a run: from the device, late, to ``metrics.jsonl`` and the sinks."""
 
+import collections
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ssljax.runs.events import EventFile
+from ssljax.runs.sinks import Sink
 from ssljax.system.files import read_json_lines, write_text
-from ssljax.system.progress import TrainingProgress, notice
+from ssljax.system.progress import TrainingProgress
 
 METRICS_FILE = "metrics.jsonl"
+
+_MOST_PENDING = 3
 
 
 class NonFiniteMetrics(RuntimeError):
@@ -22,12 +25,12 @@ class NonFiniteMetrics(RuntimeError):
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a half-written last line is left out."""
+    """Return the lines of ``metrics.jsonl``; a half-written last line is left out."""
     return read_json_lines(workdir / METRICS_FILE)
 
 
-class MetricsWriter:
-    """Appends metrics to ``metrics.jsonl`` and, where tensorboardX is installed, to its events.
+class MetricsFile:
+    """Appends metrics to ``metrics.jsonl``, the record of a run.
 
     Lines later than ``step`` are dropped first, atomically: after a resume every step is there at
     most once. Each line is flushed, so a killed process loses none that it reported.
@@ -35,93 +38,88 @@ class MetricsWriter:
 
     def __init__(self, workdir: Path, step: int, history: bytes | None = None):
         """Keep the lines up to ``step``: those saved with its checkpoint, where they were."""
-        path = workdir / METRICS_FILE
+        self._path = workdir / METRICS_FILE
         if history is not None:
-            write_text(path, history.decode())
+            write_text(self._path, history.decode())
         kept = [line for line in read_metrics(workdir) if line["step"] <= step]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._last = kept[-1]["step"] if kept else 0
-        self._path = path
-        self._file = path.open("a")
-        self._events = _event_file(workdir, step)
-        if self._events is None:
-            notice("tensorboardX is not installed: no TensorBoard events, metrics.jsonl has all")
+        self._file = self._path.open("a")
 
-    def write(self, step: int, scalars: Mapping[str, Any]) -> None:
-        """One line; a step that is already there is left as it is."""
+    def write(self, step: int, values: Mapping[str, Any]) -> bool:
+        """Write one line; return whether the step is a new one, others are left as they are."""
         if step <= self._last:
-            return
+            return False
         self._last = step
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
-        if self._events is not None:
-            numbers = {k: v for k, v in scalars.items() if isinstance(v, int | float)}
-            self._events.write(step, numbers)
+        return True
 
     def history(self) -> bytes:
-        """Everything written so far, by now on the disk."""
+        """Return everything written so far, by now on the disk."""
         os.fsync(self._file.fileno())
         return self._path.read_bytes()
 
     def close(self) -> None:
-        """Flush and close the files."""
-        try:
-            self._file.close()
-        finally:
-            if self._events is not None:
-                self._events.close()
-
-
-def _event_file(workdir: Path, step: int) -> EventFile | None:
-    try:
-        return EventFile(workdir / "events", step)
-    except ImportError:
-        return None
+        """Flush and close the file."""
+        self._file.close()
 
 
 class MetricsReport:
-    """Reads metrics back while the device computes the next call, checks and writes them.
+    """Reads metrics back while the device computes later calls, checks and writes them.
 
-    Reading the newest metrics would wait for the device; those of the call before are there.
+    A call's metrics are read when they are there, or when the host is three calls ahead: reading
+    those of the newest call would make the device wait for the host.
     """
 
     def __init__(
         self,
-        writer: MetricsWriter | None,
+        file: MetricsFile | None,
+        sinks: Sequence[Sink],
         bar: TrainingProgress,
         log_every: int,
-        num_steps: int,
         learning_rates: np.ndarray,
         *,
         best_metric: str = "loss",
         finished: Callable[[int], None] = lambda step: None,
     ):
-        """Report to a writer (none: only check) and a bar; ``finished`` hears of every call."""
-        self._writer = writer
+        """Report to a file (none: only check), to sinks and a bar.
+
+        Args:
+          file: The record.
+          sinks: Given the numbers of every line.
+          bar: Shown the loss.
+          log_every: Steps between lines; the last step has one too.
+          learning_rates: Of every step.
+          best_metric: Averaged by `interval_mean`.
+          finished: Told the last step of every call whose metrics were read.
+        """
+        self._file = file
+        self._sinks = sinks
         self._bar = bar
         self._log_every = log_every
-        self._num_steps = num_steps
         self._learning_rates = learning_rates
         self._best_metric = best_metric
         self._finished = finished
         self._sum, self._count = 0.0, 0
-        self._pending: tuple[int, Mapping[str, jax.Array | np.ndarray]] | None = None
+        self._pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
         self._last_finite = "none before it in this run"
 
     def add(self, step: int, metrics: Mapping[str, jax.Array | np.ndarray]) -> None:
-        """Take the metrics of a call that was only dispatched, and write those of the last."""
-        previous, self._pending = self._pending, (step, metrics)
-        if previous is not None:
-            self._write(*previous)
+        """Take the metrics of a call that was only started, and write those that are there."""
+        self._pending.append((step, metrics))
+        while len(self._pending) > 1 and (
+            len(self._pending) > _MOST_PENDING or _is_ready(self._pending[0][1])
+        ):
+            self._write(*self._pending.popleft())
 
     def flush(self) -> None:
         """Write what is pending; waits for the device."""
-        previous, self._pending = self._pending, None
-        if previous is not None:
-            self._write(*previous)
+        while self._pending:
+            self._write(*self._pending.popleft())
 
     def interval_mean(self) -> float | None:
-        """Mean of the metric that decides which checkpoint is best, since the last time asked."""
+        """Return the mean of the metric that decides which checkpoint is best, since last asked."""
         mean = self._sum / self._count if self._count else None
         self._sum, self._count = 0.0, 0
         return mean
@@ -132,21 +130,18 @@ class MetricsReport:
         self._finished(start + count)
         best = values.get(self._best_metric)
         if best is not None and best.ndim == 1:
-            self._sum, self._count = (
-                self._sum + float(np.sum(best, dtype=np.float64)),
-                count + self._count,
-            )
+            self._sum += float(np.sum(best, dtype=np.float64))
+            self._count += count
         finite = np.isfinite(values["loss"]) & np.isfinite(values["gradient_norm"])
         last = count if finite.all() else int(np.argmin(finite))
         for index in range(last):
             step = start + index + 1
-            is_logged = step % self._log_every == 0 or step == self._num_steps
-            if is_logged and self._writer is not None:
-                self._writer.write(step, self._scalars(values, index, step))
+            if step % self._log_every == 0 or step == len(self._learning_rates):
+                self._record(step, self._scalars(values, index, step))
         if last:
-            scalars = self._scalars(values, last - 1, start + last)
+            scalars = _numbers(self._scalars(values, last - 1, start + last))
             self._last_finite = f"step {start + last}: " + ", ".join(
-                f"{name} {value:.6g}" for name, value in scalars.items() if _is_scalar(value)
+                f"{name} {value:.6g}" for name, value in scalars.items() if math.isfinite(value)
             )
         if last < count:
             step = start + last + 1
@@ -158,10 +153,19 @@ class MetricsReport:
             )
         self._bar.update(start + count, float(values["loss"][-1]))
 
+    def _record(self, step: int, scalars: Mapping[str, Any]) -> None:
+        if self._file is not None and self._file.write(step, scalars):
+            for write in self._sinks:
+                write(step, _numbers(scalars))
+
     def _scalars(self, values: Mapping[str, np.ndarray], index: int, step: int) -> dict[str, Any]:
         scalars = {name: value[index].tolist() for name, value in values.items()}
         return scalars | {"learning_rate": float(self._learning_rates[step - 1])}
 
 
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def _is_ready(metrics: Mapping[str, Any]) -> bool:
+    return all(getattr(value, "is_ready", lambda: True)() for value in metrics.values())
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float | int]:
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}

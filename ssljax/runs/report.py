@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ssljax.system.errors import UsageError
-from ssljax.system.files import read_json, read_json_lines, write_text
 from ssljax.runs.metrics import read_metrics
 from ssljax.runs.svg import Curve, svg_curves
+from ssljax.system.errors import UsageError
+from ssljax.system.files import read_json, read_json_lines, write_text
 
 REPORT_FILE = "report.html"
 

@@ -13,16 +13,16 @@ import jax
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.training.build import build_reading
+from ssljax.data.run_data import training_data
+from ssljax.runs.fit import fit
+from ssljax.runs.report import figure, page, table
+from ssljax.runs.svg import Curve, svg_curves
+from ssljax.runs.sweep_plan import Cell, described_config
+from ssljax.runs.table import RunSummary, summarized
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json, write_text
 from ssljax.system.progress import loading_progress, notice
-from ssljax.runs.report import figure, page, table
-from ssljax.data.run_data import training_data
-from ssljax.runs.table import RunSummary, summarized
-from ssljax.runs.svg import Curve, svg_curves
-from ssljax.runs.sweep_plan import Cell, described_config
-from ssljax.runs.fit import fit, keep_finished
+from ssljax.training.build import build_reading
 from ssljax.training.training import input_normalization, make_training
 
 PLAN_FILE = "sweep.json"
@@ -95,11 +95,14 @@ def run_cells(cells: Sequence[Cell], workdir: Path, *, together: bool = True) ->
 def _goes_together(config: Config) -> bool:
     """Whether one program can train several: not convolutions, which are slow in a map."""
     depends = config.mean_image == "views" or config.input_scale == 0  # on the strength
+    is_scheduled = config.moments.every or config.evaluation.every  # on states along the way
     return (
         config.encoder.kind in ("linear", "mlp")
         and config.parallel == "jit"
         and not config.mesh
+        and not config.start_from
         and not depends
+        and not is_scheduled
     )
 
 
@@ -118,13 +121,15 @@ def _train_together(group: Sequence[Cell], workdir: Path) -> None:
     states, metrics = training.sweep(seeds, strengths, config.num_steps)
     metrics = jax.device_get(metrics)
     for index, cell in enumerate(group):
-        keep_finished(
+        state = jax.tree.map(lambda leaf, at=index: leaf[at], states)
+        own = {name: value[index] for name, value in metrics.items()}
+        fit(
             cell.config,
             workdir / cell.name,
-            training,
-            jax.tree.map(lambda leaf, at=index: leaf[at], states),
-            {name: value[index] for name, value in metrics.items()},
-            dataset,
+            progress=False,
+            dataset=dataset,
+            training=training,
+            trained=(state, own),
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ssljax.config.config import NAMED_POLICIES, Config
-from ssljax.system.errors import UsageError
 from ssljax.config.overrides import close_matches, overridden, setting_reader, settings, value_text
+from ssljax.system.errors import UsageError
 
 _MOST_CELLS = 100_000
 _VARIANTS = {"policy": NAMED_POLICIES}

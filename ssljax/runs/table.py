@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.folder import CONFIG_FILE, is_held
+from ssljax.runs.metrics import read_metrics
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json
-from ssljax.runs.lease import is_claimed
-from ssljax.runs.metrics import read_metrics
-from ssljax.runs.folder import CONFIG_FILE
 
 _DEPTH = 3
 _NOT_RUNS = ("checkpoints", "damaged", "moments", "events")
@@ -77,7 +76,7 @@ def summarized(workdir: Path, name: str) -> RunSummary:
         return RunSummary(name, "unreadable", 0, 0, {}, {}, {}, "")
     saved = steps[-1] if steps else 0
     state = "finished" if saved >= wanted else "stopped" if saved else "new"
-    if is_claimed(workdir):
+    if is_held(workdir):
         state = "running"
     commit = str(environment.get("git_commit", ""))[:8]
     changed = "+" if environment.get("git_dirty") else ""

@@ -126,7 +126,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def agreed(decide: Callable[[], Any]) -> Any:
+def agree(decide: Callable[[], Any]) -> Any:
     """What the first process decides, in every process.
 
     Args:
@@ -146,7 +146,7 @@ def agreed(decide: Callable[[], Any]) -> Any:
             answer = {"value": decide()}
         except UsageError as error:
             answer = {"refused": str(error)}
-    answer = json.loads(_told(json.dumps(answer).encode()))
+    answer = json.loads(_broadcast(json.dumps(answer).encode()))
     if "refused" in answer:
         raise UsageError(answer["refused"])
     return answer["value"]
@@ -169,7 +169,7 @@ def wait_for_all(what: str, seconds: int = 900) -> None:
         wait(key=f"ssljax {what}", timeout_ms=1000 * seconds)
 
 
-def _told(message: bytes) -> bytes:
+def _broadcast(message: bytes) -> bytes:
     from jax.experimental import multihost_utils  # noqa: PLC0415 (starts the devices)
 
     wait_for_all("agreement")
@@ -190,7 +190,7 @@ def all_agree(holds: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
 
 
-def stop_is_due(call: int) -> bool:
+def is_stop_due(call: int) -> bool:
     """Whether some process was told to go and all have agreed to stop at this call.
 
     Every process must ask at every call. JAX listens for SIGTERM once a process has joined.
@@ -225,7 +225,7 @@ def end(code: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def ended_where_a_peer_is_lost() -> Iterator[None]:
+def end_where_a_peer_is_lost() -> Iterator[None]:
     """End this process at once, after one line, where a collective fails under it.
 
     Anything that waits for all processes, such as finishing a checkpoint, would wait in vain.

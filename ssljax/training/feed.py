@@ -1,107 +1,20 @@
-"""Where the steps of a run get their batches: data on the device, or a stream from the host.
+"""Where the steps of a run get their batches: data on the devices, or a stream from the host.
 
-The training loop sees one thing, a feed that advances the state.
+The training loop sees one thing, a feed: it gives the batch of the next call and says how fast
+the input was. Resident data are drawn inside the compiled step, so their feed gives nothing.
 """
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
-
-import jax
+from typing import Any, NamedTuple
 
 from ssljax.data.sources import ImageSource, OnDamaged
 from ssljax.data.streaming import Stream, ahead_on_device
-from ssljax.system.arrays import Array
-from ssljax.training.mesh import Parallel, compiled
-from ssljax.training.state import TrainState
-from ssljax.training.step import Metrics, Update
+from ssljax.system.arrays import PRNGKeyArray
+from ssljax.training.parallel import Parallel
 
 INPUT_FILE = "input.json"
-
-
-class Feed(Protocol):
-    """Advances a run from the step it was opened at; the state passed in is given up."""
-
-    def advance(
-        self, state: TrainState, strength: Array, num_steps: int
-    ) -> tuple[TrainState, Metrics]:
-        """Take some steps; metrics have a leading axis of steps."""
-        ...
-
-    def remark(self) -> str:
-        """What the progress line says about the input; may be empty."""
-        ...
-
-    def summary(self) -> dict[str, Any]:
-        """Throughput and damage so far, as in ``input.json``."""
-        ...
-
-
-OpenFeed = Callable[..., contextlib.AbstractContextManager[Feed]]
-"""``open_feed(state, step, notice)``: a feed from that step on, closed at the end; ``notice`` is
-told about damaged records."""
-
-
-class _Pace:
-    """Images trained on a second, from the end of the first call, which compiled."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self._images, self._since = 0, None
-
-    def advanced(self, num_steps: int) -> bool:
-        """Count some steps; whether they were the first."""
-        if self._since is None:
-            self._since = time.monotonic()
-            return True
-        self._images += num_steps * self._batch_size
-        return False
-
-    @property
-    def seconds(self) -> float:
-        return 0.0 if self._since is None else time.monotonic() - self._since
-
-    @property
-    def images_per_second(self) -> float | None:
-        return self._images / self.seconds if self._images else None
-
-
-class _Resident:
-    """Batches are drawn on the device, inside the compiled call."""
-
-    def __init__(self, advance: Callable[..., Any], batch_size: int):
-        self._advance = advance
-        self._pace = _Pace(batch_size)
-
-    def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
-        state, metrics = self._advance(state, strength, num_steps)
-        self._pace.advanced(num_steps)
-        return state, metrics
-
-    def remark(self) -> str:
-        return ""
-
-    def summary(self) -> dict[str, Any]:
-        return {"kind": "resident", "images_per_second": self._pace.images_per_second}
-
-
-def resident_feed(advance: Callable[..., Any], batch_size: int) -> OpenFeed:
-    """A feed of data that stay on the device.
-
-    Args:
-      advance: ``advance(state, strength, num_steps) -> (state, metrics)``, compiled.
-      batch_size: Images a step.
-    """
-
-    @contextlib.contextmanager
-    def open_feed(
-        state: TrainState, step: int, notice: Callable[[str], None] | None = None
-    ) -> Iterator[Feed]:
-        del state, step, notice
-        yield _Resident(advance, batch_size)
-
-    return open_feed
 
 
 class Readers(NamedTuple):
@@ -118,91 +31,100 @@ class Readers(NamedTuple):
     on_damaged: OnDamaged = "refuse"
 
 
-class _Streamed:
-    """Each step takes the next batch of a stream, already on the device."""
+class Feed:
+    """The batches of a run from one step on, and the pace of their use."""
 
-    def __init__(
-        self, stream: Stream, step: Callable[..., Any], parallel: Parallel, batch_size: int
-    ):
+    def __init__(self, batch_size: int, stream: Stream | None, batches: Iterator[Any] | None):
+        self._batch_size = batch_size
         self._stream = stream
-        self._step = step
-        self._batches = ahead_on_device(iter(stream), parallel.place_batch)
-        self._pace = _Pace(batch_size)
+        self._batches = batches
+        self._images = 0
+        self._since: float | None = None
         self._waited_before = 0.0
 
-    def advance(self, state: TrainState, strength: Array, num_steps: int) -> Any:
-        if num_steps != 1:
-            raise ValueError(f"a stream advances step by step, not {num_steps} at once")
-        state, metrics = self._step(state, next(self._batches), strength)
-        if self._pace.advanced(1):
-            self._waited_before = self._stream.waited
-        return state, metrics
+    def next_batch(self) -> Any:
+        """Return the batch of the next step, on the devices; None where the step draws its own."""
+        return None if self._batches is None else next(self._batches)
 
-    def _waited(self) -> float:
-        return (self._stream.waited - self._waited_before) / max(self._pace.seconds, 1e-9)
+    def count(self, num_steps: int) -> None:
+        """Take note that a call of some steps was started; the first one compiled."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._waited_before = self._stream.waited if self._stream else 0.0
+        else:
+            self._images += num_steps * self._batch_size
 
     def remark(self) -> str:
-        return f", input waited for {100 * self._waited():.0f} % of the time"
+        """Return what the progress line says about the input; may be empty."""
+        share = self._waited_fraction()
+        return "" if share is None else f", input waited for {100 * share:.0f} % of the time"
 
     def summary(self) -> dict[str, Any]:
-        return {
-            "kind": "streamed",
-            "images_per_second": self._pace.images_per_second,
-            "waited_fraction": self._waited(),
-            "damaged": sorted(self._stream.damaged),
+        """Return throughput and damage so far, as in ``input.json``."""
+        seconds = self._seconds()
+        summary: dict[str, Any] = {
+            "kind": "resident" if self._stream is None else "streamed",
+            "images_per_second": self._images / seconds if self._images else None,
         }
+        if self._stream is not None:
+            summary |= {
+                "waited_fraction": self._waited_fraction(),
+                "damaged": sorted(self._stream.damaged),
+            }
+        return summary
+
+    def _seconds(self) -> float:
+        return 0.0 if self._since is None else max(time.monotonic() - self._since, 1e-9)
+
+    def _waited_fraction(self) -> float | None:
+        if self._stream is None:
+            return None
+        return (self._stream.waited - self._waited_before) / max(self._seconds(), 1e-9)
 
 
-def streamed_feed(
-    source: ImageSource,
-    update: Update,
+@contextlib.contextmanager
+def open_feed(
+    source: ImageSource | None,
+    key: Callable[[], PRNGKeyArray],
     parallel: Parallel,
     *,
     batch_size: int,
+    start: int,
     num_steps: int,
     readers: Readers,
-) -> OpenFeed:
-    """A feed of data that are read while training.
+    notice: Callable[[str], None] | None = None,
+) -> Iterator[Feed]:
+    """Open the feed of a run from one step on.
 
     The batch of a step is that of the same step on resident data, so a run is resumed from its
     step alone.
 
     Args:
-      source: Where the images are.
-      update: The step on a batch that is given.
+      source: Where images are streamed from; none: they are on the devices.
+      key: Returns the key that batches are drawn with, asked for only where there is a source.
       parallel: How a batch is spread over the devices.
       batch_size: Images a step, over all processes.
+      start: Steps already taken.
       num_steps: Steps of the whole run.
       readers: How the images are read.
+      notice: Told about damaged records.
+
+    Yields:
+      The feed.
     """
-
-    def step(state: TrainState, batch: Any, strength: Array) -> Any:
-        images, labels, identity = batch
-        state, metrics = update(state, images, labels, identity, strength)
-        return state, {name: value[None] for name, value in metrics.items()}
-
-    programs: list[Any] = []
-
-    @contextlib.contextmanager
-    def open_feed(
-        state: TrainState, start: int, notice: Callable[[str], None] | None = None
-    ) -> Iterator[Feed]:
-        if not programs:
-            programs.append(compiled(step, parallel, parallel.state_shardings(state), divided=True))
-        # The keys of `ssljax.training.step.make_draw`; the key is the same on every device.
-        batch_key, _ = jax.random.split(parallel.host_key(state.key))
-        with Stream(
-            source,
-            batch_key,
-            batch_size,
-            num_steps,
-            start=start,
-            rows=parallel.local_rows(batch_size),
-            threads=readers.threads,
-            processes=readers.processes,
-            on_damaged=readers.on_damaged,
-            notice=notice,
-        ) as stream:
-            yield _Streamed(stream, programs[0], parallel, batch_size)
-
-    return open_feed
+    if source is None:
+        yield Feed(batch_size, None, None)
+        return
+    with Stream(
+        source,
+        key(),
+        batch_size,
+        num_steps,
+        start=start,
+        rows=parallel.local_rows(batch_size),
+        threads=readers.threads,
+        processes=readers.processes,
+        on_damaged=readers.on_damaged,
+        notice=notice,
+    ) as stream:
+        yield Feed(batch_size, stream, ahead_on_device(iter(stream), parallel.place_batch))

@@ -4,6 +4,7 @@ A step has two pure parts: drawing a batch from data that stay on the device, an
 batch that is given. Data too large for the device are streamed, and use the second part alone.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -16,9 +17,9 @@ from ssljax.losses.objective import Objective
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ssljax.training.accumulation import accumulated_gradient
-from ssljax.training.mesh import GLOBAL, Placement
 from ssljax.training.moving_average import moving_average
 from ssljax.training.observers import Observer
+from ssljax.training.parallel import GLOBAL, Placement
 from ssljax.training.state import Average, TrainState
 
 Metrics = dict[str, Float[Array, ""]]
@@ -124,6 +125,8 @@ def make_update(
     observers: tuple[Observer, ...] = (),
     placement: Placement = GLOBAL,
     dtype: Any = jnp.float32,
+    frozen: tuple[str, ...] = (),
+    matmul_precision: str = "default",
 ) -> Update:
     """The update on a batch that is given: augment, forward, loss, gradient, update.
 
@@ -141,6 +144,9 @@ def make_update(
       observers: Looked at after the gradient, before the update.
       placement: How several devices share the batch.
       dtype: Floating-point type of the views.
+      frozen: Parts of the parameters that no gradient is taken of, such as ``encoder``; their
+        gradient is 0 and costs nothing. (That decay leaves them alone too is up to the optimizer.)
+      matmul_precision: Of products that name none themselves.
 
     Returns:
       ``update(state, images, labels, identity, strength) -> (state, metrics)``, pure; strength is
@@ -180,7 +186,8 @@ def make_update(
 
     def differentiated(state: TrainState, batch: Batch, strength: Float[Array, ""]):
         def forward(params: PyTree, part: Batch):
-            return outputs_of(state, strength, params, part)
+            kept = {name: jax.lax.stop_gradient(params[name]) for name in frozen if name in params}
+            return outputs_of(state, strength, {**params, **kept}, part)
 
         if accumulate > 1:
             return accumulated_gradient(
@@ -211,7 +218,8 @@ def make_update(
         strength: Float[Array, ""],
     ) -> tuple[TrainState, Metrics]:
         batch = Batch(images, labels, identity)
-        value, gradients, outputs, statistics = differentiated(state, batch, strength)
+        with _products(matmul_precision):
+            value, gradients, outputs, statistics = differentiated(state, batch, strength)
         value, gradients = placement.average((value, gradients))
         metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
         observed = []
@@ -237,6 +245,14 @@ def make_update(
         ), metrics
 
     return update
+
+
+def _products(precision: str) -> contextlib.AbstractContextManager[Any]:
+    return (
+        contextlib.nullcontext()
+        if precision == "default"
+        else jax.default_matmul_precision(precision)
+    )
 
 
 def make_step(draw: Draw, update: Update) -> Step:

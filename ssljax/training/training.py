@@ -1,7 +1,7 @@
-"""Training in memory: no files, no progress, one compilation for many seeds and strengths."""
+"""From a configuration and images to a `Training`: network, objective, optimizer, data, step."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,16 @@ from jax.sharding import Mesh
 from ssljax.config.config import Config
 from ssljax.data.composites import blended_dataset
 from ssljax.data.datasets import Dataset, ImageSource
+from ssljax.losses.table import LOSSES
 from ssljax.nets.initial_weights import read_head_weights, started_network
 from ssljax.nets.input_normalization import (
     InputNormalization,
     measured_normalization,
     normalized_network,
 )
-from ssljax.nets.named_layers import named_layers
+from ssljax.nets.named_layers import layer_dims, named_layers
 from ssljax.nets.network import Network
-from ssljax.system.arrays import Array, Float, Int
+from ssljax.system.arrays import Array
 from ssljax.system.errors import UsageError
 from ssljax.training.build import (
     build_average_decay,
@@ -32,54 +33,14 @@ from ssljax.training.build import (
     has_slow_loops,
     steps_per_call,
 )
-from ssljax.training.feed import OpenFeed, Readers, resident_feed, streamed_feed
-from ssljax.training.mesh import Parallel, compiled, make_mesh, make_parallel, repeated
-from ssljax.training.observers import Observer
+from ssljax.training.compiled import Training, split_steps
+from ssljax.training.feed import Readers
+from ssljax.training.observers import Observer, make_online_probes
+from ssljax.training.parallel import Parallel, make_mesh, make_parallel
 from ssljax.training.state import TrainState, make_state
 from ssljax.training.step import ResidentData, Update, make_draw, make_step, make_update
-from ssljax.training.supervision import check_labels, online_probes
 
-
-class Training(NamedTuple):
-    """A configuration turned into functions; nothing runs before `init` and `run` are called.
-
-    Attributes:
-      network: ``init`` and ``apply`` for global arrays, to evaluate with.
-      init: ``init(seed) -> state``, the state at step 0, placed on the devices.
-      make_state: The same, pure: the seed may be traced and nothing is placed.
-      run: ``run(state, strength, num_steps) -> (state, metrics)``; the state passed in is given
-        up. Metrics are arrays of leading axis ``num_steps``, still on the device.
-      sweep: ``sweep(seeds, strengths, num_steps) -> (states, metrics)``: runs from step 0, one
-        for each seed and strength, mapped over and compiled as one program; every leaf has a
-        leading axis of runs, metrics are ``(runs, num_steps)``.
-      advance: ``advance(state, strength, num_steps) -> (state, metrics)`` in one compiled call;
-        ``strength`` comes from `place`. `run` is made of it.
-      open_feed: ``open_feed(state, step)``: a context that gives a feed from that step on, the
-        same for resident data and for streamed ones (`ssljax.training.feed`).
-      single_state: The state without the axis of devices that pmap adds.
-      place_state: Its inverse: a state read from disk, onto the devices (a copy).
-      place: A constant on every device.
-      learning_rates: Learning rate of every step, shape (num_steps,); its sum is the time of
-        gradient flow.
-      steps_per_call: Steps that `run` compiles into one call.
-      dtype: Floating-point type of views, parameters and the strength.
-      parallel: Mesh and mode.
-    """
-
-    network: Network
-    init: Callable[[int], TrainState]
-    make_state: Callable[[Any], TrainState]
-    run: Callable[[TrainState, float, int], tuple[TrainState, dict[str, Array]]]
-    sweep: Callable[..., tuple[TrainState, dict[str, Array]]]
-    advance: Callable[[TrainState, Array, int], tuple[TrainState, dict[str, Array]]]
-    open_feed: OpenFeed
-    single_state: Callable[[TrainState], TrainState]
-    place_state: Callable[[TrainState], TrainState]
-    place: Callable[[Any], Array]
-    learning_rates: Float[np.ndarray, " num_steps"]
-    steps_per_call: int
-    dtype: Any
-    parallel: Parallel
+__all__ = ["Training", "input_normalization", "is_normalized", "make_training", "split_steps"]
 
 
 def make_training(
@@ -90,11 +51,11 @@ def make_training(
     observers: tuple[Observer, ...] = (),
     normalization: InputNormalization | None = None,
 ) -> Training:
-    """Everything needed to train on a data set, compiled on first use.
+    """Build the network, the step and the data that a configuration names.
 
     Args:
       config: What to train. Its seed and strength are defaults of the command line only: here
-        both are arguments of the functions returned.
+        both are arguments of the methods.
       dataset: Images to train on; they stay on the devices as uint8. With a source: a sample of
         its images, which the normalization is measured from.
       source: Images to train on that are streamed.
@@ -102,41 +63,35 @@ def make_training(
       normalization: Mean image and factor, measured from the data by default.
 
     Returns:
-      The functions.
+      The training; nothing has run yet.
 
     Raises:
       UsageError: The batch does not divide over the devices or exceeds the data set, or a part of
         the network cannot be built.
     """
-    parallel = make_parallel(
-        make_mesh(config.devices, config.mesh), config.parallel, config.batch_size
-    )
-    num_images = len(dataset if source is None else source)
-    if config.batch_size > num_images:
-        raise UsageError(
-            f"batch-size {config.batch_size} exceeds the {num_images} images of"
-            f" {dataset.name}: use at most {num_images}"
-        )
-    dtype = float_type(config)
-    image_shape = dataset.image_shape
+    mesh = make_mesh(config.devices, config.mesh)
+    parallel = make_parallel(mesh, config.parallel, config.batch_size)
+    _check_batch(config, dataset, source)
     if normalization is None:
         normalization = input_normalization(config, dataset)
 
     def network_on(axis_name: str | None) -> Network:
         # Under pmap a program sees the batch of one device, otherwise that of all.
         groups = 1 if axis_name is not None else parallel.mesh.size
-        network = build_network(config, image_shape, axis_name, batch_groups=groups)
+        network = build_network(config, dataset.image_shape, axis_name, batch_groups=groups)
         if config.head.weights:
             network = started_network(network, read_head_weights(config.head.weights))
         return normalized_network(network, normalization) if is_normalized(config) else network
 
     network = network_on(None)
-    check_labels(config, dataset, network)
+    _check_labels(config, dataset, network)
     for observer in observers:
         named_layers(network, observer.layers)
-    observers = (*observers, *online_probes(config, dataset, network))
-    optimizer = build_optimizer(config)
-    average_decay = build_average_decay(config)
+    probe = config.online_probe
+    observers += make_online_probes(
+        network, dataset.image_shape, probe.layers, dataset.num_classes, probe.learning_rate
+    )
+    optimizer, average_decay = build_optimizer(config), build_average_decay(config)
     update = make_update(
         network_on(parallel.placement.axis_name),
         build_objective(config, _ring(parallel)),
@@ -148,128 +103,51 @@ def make_training(
         unroll=has_slow_loops(config),
         observers=observers,
         placement=parallel.placement,
-        dtype=dtype,
+        dtype=float_type(config),
+        frozen=config.freeze,
+        matmul_precision=config.matmul_precision,
     )
-    call_length = steps_per_call(config) if source is None else 1
-    draw = make_draw(config.batch_size, config.sampling, placement=parallel.placement)
-    step, data = make_step(draw, update), None
+    data, take_step = None, _step_on_a_batch(update)
     if source is None:
+        draw = make_draw(config.batch_size, config.sampling, placement=parallel.placement)
+        take_step = make_step(draw, update)
         data = ResidentData(
             images=parallel.place_constant(dataset.images),
             labels=parallel.place_constant(dataset.labels.astype(np.int32)),
         )
-    calls: dict[int, Any] = {}
-
-    def init(seed: int) -> TrainState:
-        return parallel.make_placed(make, seed)
-
-    def make(seed: Array) -> TrainState:
-        return make_state(network, optimizer, seed, observers, averaged=average_decay is not None)
-
-    def advance(state: TrainState, strength: Array, num_steps: int) -> Any:
-        _check_resident(data, dataset)
-        if num_steps not in calls:
-            shardings = parallel.state_shardings(state)
-            calls[num_steps] = compiled(repeated(step, num_steps), parallel, shardings)
-        return calls[num_steps](state, data, strength)
-
-    def run(state: TrainState, strength: float, num_steps: int) -> Any:
-        placed = parallel.place_constant(np.asarray(strength, dtype))
-        pieces = []
-        for length in call_lengths(num_steps, call_length):
-            state, metrics = advance(state, placed, length)
-            pieces.append(metrics)
-        return state, {name: jnp.concatenate([m[name] for m in pieces]) for name in pieces[0]}
-
-    if source is None:
-        open_feed = resident_feed(advance, config.batch_size)
-    else:
-        open_feed = _streamed(config, source, update, parallel)
-    sweeps: dict[int, Any] = {}
-
-    def sweep(
-        seeds: Int[np.ndarray, " runs"], strengths: Float[np.ndarray, " runs"], num_steps: int
-    ) -> Any:
-        _check_resident(data, dataset)
-        if parallel.mode == "pmap":
-            raise UsageError("a sweep maps over runs, with pmap it cannot: use --parallel jit")
-        if num_steps not in sweeps:
-
-            def one(seed: Array, strength: Array, stored: ResidentData) -> Any:
-                return repeated(step, num_steps)(make(seed), stored, strength)
-
-            sweeps[num_steps] = jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
-        return sweeps[num_steps](
-            parallel.place_constant(np.asarray(seeds)),
-            parallel.place_constant(np.asarray(strengths, dtype)),
-            data,
-        )
-
     return Training(
-        network=network,
-        init=init,
-        make_state=make,
-        run=run,
-        sweep=sweep,
-        advance=advance,
-        open_feed=open_feed,
-        single_state=parallel.single_state,
-        place_state=parallel.place_state,
-        place=parallel.place_constant,
-        learning_rates=_learning_rates(config),
-        steps_per_call=call_length,
-        dtype=dtype,
-        parallel=parallel,
-    )
-
-
-def _check_resident(data: Any, dataset: Dataset) -> None:
-    if data is None:
-        raise UsageError(
-            f"{dataset.name} is streamed, so only a run folder can be trained on it: use `ssljax"
-            " train`, or --stream never"
-        )
-
-
-def _streamed(config: Config, source: ImageSource, update: Update, parallel: Parallel) -> OpenFeed:
-    if config.sampling != "epoch":
-        raise UsageError(
-            f"sampling {config.sampling!r} needs the data in memory, {source.name} is streamed:"
-            " give --sampling epoch or --stream never"
-        )
-    return streamed_feed(
-        source,
-        update,
+        network,
+        lambda seed: make_state(
+            network, optimizer, seed, observers, averaged=average_decay is not None
+        ),
+        take_step,
         parallel,
-        batch_size=config.batch_size,
-        num_steps=config.num_steps,
+        data=data,
+        source=source,
         readers=Readers(config.reader_threads, config.reader_processes, config.on_damaged),
+        batch_size=config.batch_size,
+        learning_rates=_learning_rates(config),
+        steps_per_call=steps_per_call(config) if source is None else 1,
+        dtype=float_type(config),
     )
 
 
-def _ring(parallel: Parallel) -> Mesh | None:
-    """The mesh that blocks of a loss travel over: where a compiler spreads rows over one axis."""
-    mesh = parallel.mesh
-    is_ring = parallel.mode == "jit" and mesh.size > 1 and len(mesh.axis_names) == 1
-    return mesh if is_ring else None
+def _step_on_a_batch(update: Update) -> Callable[[TrainState, Any, Array], Any]:
+    """The step of a stream, whose batch is given."""
 
+    def take_step(state: TrainState, batch: Any, strength: Array) -> Any:
+        return update(state, *batch, strength)
 
-def call_lengths(num_steps: int, length: int) -> tuple[int, ...]:
-    """How a number of steps is divided into calls: full ones, then single steps.
-
-    The remainder is not a shorter loop, which would be compiled anew for every remainder.
-    """
-    full, rest = divmod(num_steps, length)
-    return (length,) * full + (1,) * rest
+    return take_step
 
 
 def is_normalized(config: Config) -> bool:
-    """Whether the network subtracts a mean image or rescales its input."""
+    """Return whether the network subtracts a mean image or rescales its input."""
     return config.mean_image != "none" or config.input_scale != 1.0
 
 
 def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
-    """The mean image and factor a configuration asks for."""
+    """Return the mean image and factor that a configuration asks for."""
     return measured_normalization(
         blended_dataset(dataset, config.digit_strength),
         config.policy,
@@ -277,6 +155,47 @@ def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
         mean=config.mean_image,
         scale=config.input_scale,
     )
+
+
+def _check_batch(config: Config, dataset: Dataset, source: ImageSource | None) -> None:
+    num_images = len(dataset if source is None else source)
+    if config.batch_size > num_images:
+        raise UsageError(
+            f"batch-size {config.batch_size} exceeds the {num_images} images of"
+            f" {dataset.name}: use at most {num_images}"
+        )
+    if source is not None and config.sampling != "epoch":
+        raise UsageError(
+            f"sampling {config.sampling!r} needs the data in memory, {source.name} is streamed:"
+            " give --sampling epoch or --stream never"
+        )
+
+
+def _check_labels(config: Config, dataset: Dataset, network: Network) -> None:
+    """Refuse data without labels, or too few scores for its classes, where they are needed."""
+    name = config.loss.name
+    reader = f"the loss {name}" if LOSSES[name].labels else "an online probe"
+    if dataset.labels.min() < 0 and (LOSSES[name].labels or config.online_probe.layers):
+        raise UsageError(
+            f"{dataset.name} has images without a class, {reader} needs one for each: give"
+            " another --split, or a --loss.name and --online-probe.layers= that need no labels"
+        )
+    if not LOSSES[name].scores:
+        return
+    layer = "predictor" if config.head.classes else "embedding"
+    found = layer_dims(network, dataset.image_shape, (layer,))[layer]
+    if found < dataset.num_classes:
+        raise UsageError(
+            f"{found} scores for the {dataset.num_classes} classes of {dataset.name}: give"
+            f" --head.classes {dataset.num_classes}"
+        )
+
+
+def _ring(parallel: Parallel) -> Mesh | None:
+    """The mesh that blocks of a loss travel over: where a compiler spreads rows over one axis."""
+    mesh = parallel.mesh
+    is_ring = parallel.mode == "jit" and mesh.size > 1 and len(mesh.axis_names) == 1
+    return mesh if is_ring else None
 
 
 def _learning_rates(config: Config) -> np.ndarray:

@@ -15,7 +15,7 @@ from experiments.training_images import images_of
 from experiments.trainings import seeded, trainings
 from ssljax.data.datasets import Dataset
 from ssljax.runs.fit import fit
-from ssljax.runs.lease import claimed
+from ssljax.runs.folder import hold_folder
 from ssljax.runs.saved_run import load_run
 from ssljax.training.observers import Observer
 
@@ -116,7 +116,7 @@ def test_a_mean_image_is_that_of_the_strength_trained_at(tmp_path, trained_cache
 def test_a_network_that_another_process_trains_is_waited_for(trained_cache, images):
     config = seeded(TRAINING, 7)
     found = []
-    with claimed(run_folder(config, images)):
+    with hold_folder(run_folder(config, images)):
         thread = threading.Thread(target=lambda: found.append(trained(config, images)))
         thread.start()
         thread.join(1.0)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ssljax.system.distributed import Cluster, agreed, all_agree, check_cluster, join
+from ssljax.system.distributed import Cluster, agree, all_agree, check_cluster, join
 from ssljax.system.errors import UsageError
 from ssljax.system.launch import (
     exit_code,
@@ -134,7 +134,7 @@ def test_an_address_that_cannot_be_meant_is_refused(cluster, message):
 
 
 def test_without_peers_this_process_decides():
-    assert agreed(lambda: [1, "two"]) == [1, "two"]
+    assert agree(lambda: [1, "two"]) == [1, "two"]
     assert all_agree(True)
     assert not all_agree(False)
 

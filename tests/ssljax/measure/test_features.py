@@ -4,7 +4,7 @@ import pytest
 
 from ssljax.measure.features import layer_features
 from ssljax.system.errors import UsageError
-from ssljax.training.devices import local_batches
+from ssljax.training.parallel import make_local_sharding
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 2)).astype(np.uint8)
 
@@ -41,7 +41,7 @@ def test_features_keep_the_order_of_the_images_for_every_batch_size(batch_size):
 def test_devices_share_a_batch_and_the_features_are_the_same():
     options = {"layers": ("feature", "stem/map"), "batch_size": 5}
     one = layer_features(apply, jnp.float32(2), jnp.ones(2), IMAGES, 1 / 255, **options)
-    sharding = local_batches(4)
+    sharding = make_local_sharding(4)
     four = layer_features(
         apply, jnp.float32(2), jnp.ones(2), IMAGES, 1 / 255, sharding=sharding, **options
     )

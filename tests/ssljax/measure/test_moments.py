@@ -12,7 +12,7 @@ from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY
 from ssljax.measure.moment_sums import merged_sums, moment_arrays, write_moments
 from ssljax.measure.moments import layer_moments, layer_sums, mean_image, pixel_layer
 from ssljax.system.errors import UsageError
-from ssljax.training.devices import local_batches
+from ssljax.training.parallel import make_local_sharding
 
 KEY = jax.random.key(3)
 IMAGES = np.random.default_rng(0).integers(0, 17, (21, 4, 4, 1)).astype(np.uint8)
@@ -102,7 +102,7 @@ def test_batch_size_and_device_count_do_not_change_the_moments():
     sharding = NamedSharding(mesh, PartitionSpec("batch"))
     # What is compared does not depend on the policy; the program of this one is small.
     reference = measured(NOISE_POLICY)["input"]
-    divided = local_batches(8, "data=4,model=2")  # a batch of 7 is filled up to 8
+    divided = make_local_sharding(8, "data=4,model=2")  # a batch of 7 is filled up to 8
     others = (
         {"batch_size": 100},
         {"batch_size": 8, "sharding": sharding},

@@ -20,9 +20,9 @@ from ssljax.runs.checkpoint import (
     saved_steps,
     set_aside,
 )
-from ssljax.system.errors import UsageError
 from ssljax.runs.manifest import Manifest, check_files, saved_history, seal
-from ssljax.training.mesh import make_mesh
+from ssljax.system.errors import UsageError
+from ssljax.training.parallel import make_mesh
 
 # Reading damaged files, Orbax leaves the exceptions of its background tasks behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.data.datasets import Dataset
-from ssljax.training.devices import local_copy
+from ssljax.runs.checkpoint import saved_steps
 from ssljax.system.distributed import Cluster, is_first, join, leave
 from ssljax.training.observers import Observer
-from ssljax.augment.policies import Policy
+from ssljax.training.parallel import copy_locally
 from ssljax.training.training import make_training
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def _steps(loss: str, devices: int, precision: str, num_steps: int) -> dict[str,
     )
     training = make_training(_config(loss, devices, precision), _dataset(), observers=(observer,))
     state, metrics = training.run(training.init(3), 0.5, num_steps)
-    state = jax.device_get(local_copy(state))
+    state = jax.device_get(copy_locally(state))
     found = {f"metrics/{name}": np.asarray(value) for name, value in metrics.items()}
     parts = {
         "params": state.params,

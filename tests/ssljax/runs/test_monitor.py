@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import (
     Config,
     EncoderConfig,
@@ -20,12 +21,11 @@ from ssljax.config.config import (
     OptimizerConfig,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.system.errors import UsageError
 from ssljax.measure.measurements import head_grams, part_of
 from ssljax.measure.neighbors import cosine_knn
-from ssljax.augment.policies import NOISE_POLICY
-from ssljax.runs.saved_run import load_run
 from ssljax.runs.fit import NonFiniteMetrics, fit
+from ssljax.runs.saved_run import load_run
+from ssljax.system.errors import UsageError
 
 CONFIG = Config(
     policy=NOISE_POLICY,
@@ -128,7 +128,7 @@ def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp
     (cut / "neighbors.jsonl").write_text("".join(lines[:2]) + stale)
     with monkeypatch.context() as patch:
         # Parameters that a step spoiled are not saved: the checkpoint before stays the newest.
-        patch.setattr("ssljax.runs.loop._all_finite", lambda params: jnp.zeros((), bool))
+        patch.setattr("ssljax.runs.fit._all_finite", lambda params: jnp.zeros((), bool))
         with pytest.raises(NonFiniteMetrics, match=r"step 20 left .* is that of step 10 in"):
             _fit(cut)
     resumed = _fit(cut)

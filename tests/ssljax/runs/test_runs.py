@@ -9,12 +9,12 @@ import pytest
 
 from ssljax.cli.commands import main
 from ssljax.config.config import Config
-from ssljax.system.errors import UsageError
-from ssljax.runs.lease import claimed
 from ssljax.config.overrides import config_dict
+from ssljax.runs.folder import hold_folder
 from ssljax.runs.report import write_report
-from ssljax.runs.table import differing_fields, run_folders, runs_table, summarized
 from ssljax.runs.svg import Curve, svg_curves
+from ssljax.runs.table import differing_fields, run_folders, runs_table, summarized
+from ssljax.system.errors import UsageError
 
 _SCRIPT = '"><script>alert(1)</script>'
 
@@ -58,7 +58,7 @@ def test_runs_are_found_with_their_states(folder):
     assert runs["b"].step == 30
     assert runs["a"].accuracies == {"feature probe_accuracy": 0.75, "feature knn_accuracy": 0.5}
     assert runs["a"].commit == "01234567+"
-    with claimed(folder / "group" / "b"):
+    with hold_folder(folder / "group" / "b"):
         assert summarized(folder / "group" / "b", "b").state == "running"
 
 

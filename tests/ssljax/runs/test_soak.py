@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from ssljax.runs import loop
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import (
     Config,
     EncoderConfig,
@@ -20,9 +20,9 @@ from ssljax.config.config import (
     OptimizerConfig,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.training.observers import Observer
-from ssljax.augment.policies import NOISE_POLICY
+from ssljax.runs import fit as run
 from ssljax.runs.fit import fit
+from ssljax.training.observers import Observer
 
 _STEPS = 100_000
 _CALL = 100
@@ -37,7 +37,7 @@ def _resident_megabytes() -> float:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
 def test_a_day_of_steps_leaves_memory_flat_and_compiles_once(tmp_path, monkeypatch):
     moments, arrays, traces = [], [], []
-    real = loop.Checkpoints.save
+    real = run.Checkpoints.save
 
     def save(self, *arguments, **options):
         gc.collect()
@@ -49,7 +49,7 @@ def test_a_day_of_steps_leaves_memory_flat_and_compiles_once(tmp_path, monkeypat
         traces.append(1)
         return state, {}
 
-    monkeypatch.setattr(loop.Checkpoints, "save", save)
+    monkeypatch.setattr(run.Checkpoints, "save", save)
     seconds = itertools.count(step=86_400 / (_STEPS / _CALL) / 10)  # asked some ten times a call
     monkeypatch.setattr(time, "monotonic", lambda: float(next(seconds)))
     config = Config(

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from ssljax.runs.checkpoint import saved_steps
 from ssljax.cli.commands import main
 from ssljax.config.config import Config
-from ssljax.system.errors import UsageError
+from ssljax.runs.checkpoint import saved_steps
 from ssljax.runs.metrics import read_metrics
 from ssljax.runs.sweep import write_plan
 from ssljax.runs.sweep_plan import parsed_axis, parsed_seeds, sweep_cells
+from ssljax.system.errors import UsageError
 
 
 def test_cells_are_every_combination_seeds_fastest():

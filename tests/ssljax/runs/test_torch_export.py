@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from ssljax.system.errors import UsageError
 from ssljax.nets.head import NoHead
 from ssljax.nets.mlp import MLPEncoder
-from ssljax.nets.resnet import ResNet
 from ssljax.nets.network import make_network
+from ssljax.nets.resnet import ResNet
 from ssljax.runs.safetensors import read_safetensors, write_safetensors
 from ssljax.runs.torch_names import network_arrays, torch_arrays
+from ssljax.system.errors import UsageError
 
 
 def _network(image_shape=(8, 8, 3), **options):

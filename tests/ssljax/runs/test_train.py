@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import (
     Config,
     EncoderConfig,
@@ -24,12 +24,12 @@ from ssljax.config.config import (
     OptimizerConfig,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.system.errors import UsageError
-from ssljax.runs.lease import claimed
-from ssljax.training.observers import Observer
-from ssljax.augment.policies import NOISE_POLICY
-from ssljax.runs.saved_run import load_run
+from ssljax.runs.checkpoint import saved_steps
 from ssljax.runs.fit import NonFiniteMetrics, StopRequested, fit
+from ssljax.runs.folder import hold_folder
+from ssljax.runs.saved_run import load_run
+from ssljax.system.errors import UsageError
+from ssljax.training.observers import Observer
 
 
 def _config(**changes) -> Config:
@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(tmp_path):
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
-    with claimed(tmp_path), pytest.raises(UsageError, match="another process is training"):
+    with hold_folder(tmp_path), pytest.raises(UsageError, match="is training in"):
         _fit(tmp_path)
 
 

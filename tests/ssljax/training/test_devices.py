@@ -15,8 +15,8 @@ from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.data.datasets import Dataset
 from ssljax.system.errors import UsageError
-from ssljax.training.mesh import make_mesh, make_parallel
 from ssljax.training.observers import Observer
+from ssljax.training.parallel import make_mesh, make_parallel
 from ssljax.training.training import make_training
 
 
@@ -72,15 +72,15 @@ def _run(loss: str, num_devices: int, mode: str, mesh: str = "") -> _Run:
         _dataset(),
         observers=(Observer(look, layers=("feature",)),),
     )
-    start = training.place_state(_start()._replace(observer_states=((),)))
+    start = training.parallel.place_state(_start()._replace(observer_states=((),)))
     leaf = jax.tree.leaves(start.params)[0]
-    strength = training.place(np.float32(0.5))
+    strength = training.place(0.5)
     with jax.transfer_guard("disallow"):
-        state, metrics = training.advance(start, strength, 1)
-    first = jax.device_get((training.single_state(state), metrics))
+        state, metrics = training.step(start, strength, 1)
+    first = jax.device_get((training.parallel.single_state(state), metrics))
     with jax.transfer_guard("disallow"):
         for _ in range(2):
-            state, _ = training.advance(state, strength, 1)
+            state, _ = training.step(state, strength, 1)
     return _Run(*first, len(traces), shapes, leaf.is_deleted())
 
 
@@ -194,7 +194,7 @@ def five(**changes):
     config = devices._config(sys.argv[2], precision="float64", **changes)
     training = devices.make_training(config, devices._dataset())
     state, metrics = training.run(training.init(3), config.strength, 5)
-    state = jax.device_get(training.single_state(state))
+    state = jax.device_get(training.parallel.single_state(state))
     return state.params, state.statistics, jax.device_get(metrics)
 one = five(devices=1)
 assert all(leaf.dtype == "float64" for leaf in jax.tree.leaves(one[0]))

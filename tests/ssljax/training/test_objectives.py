@@ -14,9 +14,8 @@ from ssljax.losses.objective import LossContext
 from ssljax.losses.table import LOSSES
 from ssljax.system.errors import UsageError
 from ssljax.training.build import build_average_decay, build_network, build_objective
-from ssljax.training.devices import make_mesh
-from ssljax.training.mesh import compiled, make_parallel
 from ssljax.training.optimizer import constant, sgd
+from ssljax.training.parallel import compile_step, make_mesh, make_parallel
 from ssljax.training.state import Average, make_state
 from ssljax.training.step import make_update
 
@@ -114,7 +113,7 @@ def _stepped(num_devices: int, mode: str, accumulate: int = 1):
         return after, {name: metrics for name, (_, metrics) in done.items()}
 
     data, strength = parallel.place_constant((DATA, np.float32(1.0)))
-    states, metrics = compiled(step, parallel)(parallel.place_state(_states()), data, strength)
+    states, metrics = compile_step(step, parallel)(parallel.place_state(_states()), data, strength)
     return jax.device_get((parallel.single_state(states), metrics))
 
 

@@ -11,7 +11,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.nets.input_normalization import measured_normalization
 from ssljax.system.errors import UsageError
 from ssljax.training.observers import Observer
-from ssljax.training.training import call_lengths, make_training
+from ssljax.training.training import make_training, split_steps
 
 
 def _config(**changes) -> Config:
@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
 def test_stopping_between_calls_changes_nothing():
     training = make_training(_config(steps_per_call=2), _dataset())
     state, _ = training.run(training.init(0), 0.5, 4)
-    state = training.place_state(jax.device_get(state))
+    state = training.parallel.place_state(jax.device_get(state))
     state, _ = training.run(state, 0.5, 2)
     _assert_equal(jax.device_get(state), _trained(_config(steps_per_call=2))[0])
 
@@ -209,7 +209,30 @@ def test_float64_outside_its_context_is_refused():
         make_training(_config(precision="float64"), _dataset())
 
 
-def test_a_remainder_is_run_step_by_step():
-    assert call_lengths(250, 100) == (100, 100, *(1,) * 50)
-    assert call_lengths(3, 5) == (1, 1, 1)
-    assert call_lengths(0, 5) == ()
+def test_calls_are_as_long_as_they_may_be_and_end_on_the_multiples_asked_for():
+    assert split_steps(250, 100) == [100, 100, 50]
+    assert split_steps(250, 100, start=200) == [50]
+    assert split_steps(300, 100, every=(97, 0)) == [97, 97, 97, 9]
+    assert split_steps(30, 20, every=(4, 10)) == [4, 4, 2, 2, 4, 4, 4, 4, 2]
+    assert split_steps(0, 5) == []
+
+
+def test_a_short_call_takes_the_steps_of_a_long_one_and_shares_one_program():
+    traces = []
+
+    def count(params, gradients, outputs, state):
+        traces.append(1)
+        return state, {}
+
+    config = _config(steps_per_call=6, num_steps=12)
+    training = make_training(config, _dataset(), observers=(Observer(count),))
+    strength = training.place(0.5)
+    whole, metrics = training.step(training.init(0), strength, 6)
+    state, pieces = training.init(0), []
+    for length in (4, 1, 1):
+        state, piece = training.step(state, strength, length, longest=6)
+        pieces.append(piece["loss"])
+    assert [len(piece) for piece in pieces] == [4, 1, 1]
+    np.testing.assert_array_equal(np.concatenate(pieces), metrics["loss"])
+    _assert_equal(state, whole)
+    assert len(traces) == 3  # once for six, twice (shapes, then the loop) for all shorter calls

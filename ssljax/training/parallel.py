@@ -1,13 +1,15 @@
-"""How one step is spread over the devices of a mesh.
+"""How one step is spread over devices: the only file that knows how many there are.
+
+A mesh has an axis of the batch and, for heads too wide for one device, an axis of the model, over
+which the last dimension of the head's matrices is divided. Devices of many processes make up one
+mesh, in the order in which JAX names them; every process runs the same program on its part of each
+array.
 
 The step is written once, for the global batch. Under `jax.jit` over a mesh with automatic axes the
 compiler inserts every collective, so batch statistics and negatives are global by construction.
 `jax.pmap` compiles the same step for one device's share of the batch: embeddings are gathered
 before the loss and gradients averaged after differentiation (averaging the loss *inside* the
 differentiated function gives a wrong gradient there, silently).
-
-Where the mesh has an axis of the model, the last dimension of the head's matrices is divided over
-it. Every process of many runs the same program on its part of each array.
 """
 
 import itertools
@@ -15,28 +17,142 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ssljax.system.arrays import PyTree
+from ssljax.system.arrays import Array, PyTree
 from ssljax.system.cpu import compiler_options
 from ssljax.system.distributed import wait_for_all
 from ssljax.system.errors import UsageError
-from ssljax.training.devices import BATCH_AXIS, MODEL_AXIS, make_mesh, placed
 
-__all__ = [
-    "BATCH_AXIS",
-    "GLOBAL",
-    "Parallel",
-    "Placement",
-    "check_batch_size",
-    "compiled",
-    "make_mesh",
-    "make_parallel",
-    "repeated",
-]
+BATCH_AXIS = "batch"
+MODEL_AXIS = "model"
 
-Step = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
+
+def make_mesh(num_devices: int = 0, shape: str = "") -> Mesh:
+    """A mesh over the first devices, 0 for all of them; over all where processes are many.
+
+    Args:
+      num_devices: Devices used.
+      shape: Such as ``data=4,model=2``; empty: every device has a share of the batch.
+
+    Raises:
+      UsageError: More devices are asked for than there are, or the shape does not fit them.
+    """
+    devices = jax.devices()
+    if num_devices > len(devices):
+        raise UsageError(
+            f"{num_devices} devices were asked for, {len(devices)} are there: give --devices"
+            f" {len(devices)} or less, or 0 for all"
+        )
+    if jax.process_count() > 1:
+        num_devices = 0  # a process without a device in the mesh could not take part
+    data, model = parse_mesh_shape(shape)
+    if data * model > 1 and num_devices == 0 and jax.process_count() == 1:
+        num_devices = min(data * model, len(devices))
+    chosen = np.array(devices[: num_devices or len(devices)])
+    if shape and data * model != chosen.size:
+        raise UsageError(
+            f"mesh {shape} wants {data * model} devices, {chosen.size} are there: give --mesh"
+            " data=A,model=B with A times B devices"
+        )
+    if model == 1:
+        return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    return Mesh(
+        chosen.reshape(data, model), (BATCH_AXIS, MODEL_AXIS), axis_types=(AxisType.Auto,) * 2
+    )
+
+
+def parse_mesh_shape(shape: str) -> tuple[int, int]:
+    """The devices along the batch and along the model, from ``data=A,model=B``.
+
+    Raises:
+      UsageError: It is written otherwise.
+    """
+    sizes = {"data": 1, "model": 1}
+    given = [part.partition("=") for part in shape.split(",")] if shape else []
+    for name, _, size in given:
+        if (
+            name not in sizes
+            or not (size.isascii() and size.isdigit())
+            or not 0 < int(size) < 2**20
+        ):
+            raise UsageError(
+                f"mesh is {shape!r}: give --mesh data=A,model=B, such as data=4,model=2"
+            )
+        sizes[name] = int(size)
+    if len({name for name, _, _ in given}) < len(given):
+        raise UsageError(f"mesh {shape!r} names an axis twice: give --mesh data=A,model=B")
+    return sizes["data"], sizes["model"]
+
+
+def place_tree(tree: PyTree, sharding: jax.sharding.Sharding | None) -> PyTree:
+    """Host arrays on devices, of which every process has its own part or a copy.
+
+    Args:
+      tree: The same values in every process.
+      sharding: Of the global arrays.
+
+    Returns:
+      Global arrays; each process copies only what its own devices hold.
+    """
+    if sharding is None or sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def place(leaf: Any) -> Array:
+        array = np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(place, tree)
+
+
+def copy_locally(state: PyTree) -> PyTree:
+    """A state whole on this process's first device; where processes are many, all must call it."""
+    if jax.process_count() == 1:
+        return jax.device_put(state, jax.devices()[0])
+    mesh = jax.tree.leaves(state)[0].sharding.mesh
+    whole = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(state)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
+
+
+def make_local_sharding(num_devices: int = 0, shape: str = "") -> NamedSharding:
+    """Return how this process's own devices share a batch, for what each process measures alone.
+
+    Args:
+      num_devices: Devices used, 0 for all; only where there is one process.
+      shape: As for `make_mesh`; where there are many processes their own devices are in a row.
+    """
+    if jax.process_count() == 1:
+        return make_batch_sharding(num_devices, shape)
+    mesh = Mesh(np.array(jax.local_devices()), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+
+
+def make_batch_sharding(num_devices: int = 0, shape: str = "") -> NamedSharding:
+    """Return how the devices of all processes share a batch, for what they measure together.
+
+    Args:
+      num_devices: Devices used, 0 for all; only where there is one process.
+      shape: As for `make_mesh`.
+    """
+    return NamedSharding(make_mesh(num_devices, shape), PartitionSpec(BATCH_AXIS))
+
+
+def gather_outputs(outputs: PyTree) -> PyTree:
+    """Return outputs that several processes computed, whole in each; others as they are."""
+    if jax.process_count() == 1:
+        return outputs
+    mesh = jax.tree.leaves(outputs)[0].sharding.mesh
+    if len({device.process_index for device in mesh.devices.flat}) == 1:
+        return outputs
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(outputs)
+
+
+def round_up_batch(batch_size: int, sharding: NamedSharding) -> int:
+    """The smallest batch of at least this size that the devices can share."""
+    shards = sharding.mesh.shape[BATCH_AXIS]
+    return -(-batch_size // shards) * shards
 
 
 class Placement(NamedTuple):
@@ -115,7 +231,7 @@ class Parallel(NamedTuple):
         stacked = NamedSharding(self.mesh, PartitionSpec(BATCH_AXIS))
         repeat = jax.jit(
             lambda tree: jax.tree.map(
-                lambda leaf: jax.numpy.broadcast_to(leaf, (self.mesh.size, *leaf.shape)), tree
+                lambda leaf: jnp.broadcast_to(leaf, (self.mesh.size, *leaf.shape)), tree
             ),
             out_shardings=stacked,
         )
@@ -124,7 +240,7 @@ class Parallel(NamedTuple):
     def make_placed(self, make: Callable[[Any], PyTree], seed: int) -> PyTree:
         """The state that ``make`` returns for a seed, on the devices as `place_state` does it."""
         if jax.process_count() == 1:
-            return self.place_state(jax.jit(make)(jax.numpy.asarray(seed)))
+            return self.place_state(jax.jit(make)(jnp.asarray(seed)))
         shardings = self.state_shardings(jax.eval_shape(make, seed))
         return jax.jit(make, out_shardings=shardings)(np.asarray(seed))
 
@@ -175,12 +291,12 @@ class Parallel(NamedTuple):
 
     def place_constant(self, array: Any) -> Any:
         """Arrays that every device reads whole, such as the data set or the strength."""
-        return placed(array, self.replicated)
+        return place_tree(array, self.replicated)
 
 
 def _copy(leaf: Any) -> Any:
     """A new buffer: a placed state is donated to the step, which must not empty the original."""
-    return jax.numpy.copy(leaf)
+    return jnp.copy(leaf)
 
 
 def make_parallel(mesh: Mesh, mode: Literal["jit", "pmap"], batch_size: int) -> Parallel:
@@ -217,35 +333,23 @@ def make_parallel(mesh: Mesh, mode: Literal["jit", "pmap"], batch_size: int) -> 
     )
 
 
-def repeated(step: Step, num_steps: int) -> Step:
-    """``num_steps`` steps as one function; metrics are stacked along a leading axis."""
-    if num_steps == 1:
-        # No loop: XLA runs convolutions inside a loop on CPU without its fast kernels.
-        def once(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
-            state, metrics = step(state, data, strength)
-            return state, {name: value[None] for name, value in metrics.items()}
-
-        return once
-
-    def many(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
-        return jax.lax.scan(
-            lambda carry, _: step(carry, data, strength), state, None, length=num_steps
-        )
-
-    return many
-
-
-def compiled(
-    step: Step, parallel: Parallel, state_shardings: PyTree = None, *, divided: bool = False
-) -> Step:
-    """The step compiled for the mesh; the state passed in is given up (donated).
+def compile_step(
+    step: Callable[..., tuple[Any, dict[str, Any]]],
+    parallel: Parallel,
+    state_shardings: PyTree = None,
+    *,
+    divided: bool = False,
+    num_constants: int = 1,
+) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """Return the step compiled for the mesh; the state passed in is given up (donated).
 
     Args:
-      step: ``(state, data, strength) -> (state, metrics)``, built with ``parallel.placement``.
-      parallel: Mesh and mode. The state comes from `Parallel.place_state`, data and strength
+      step: ``(state, data, strength, …) -> (state, metrics)``, built with ``parallel.placement``.
+      parallel: Mesh and mode. The state comes from `Parallel.place_state`, data and constants
         from `Parallel.place_constant`.
       state_shardings: From `Parallel.state_shardings`; whole on every device by default.
       divided: Data are one batch, divided over the devices by `Parallel.place_batch`.
+      num_constants: Arguments after the data.
 
     Returns:
       The same function; it traces once and copies nothing from the host.
@@ -259,19 +363,19 @@ def compiled(
             out_shardings=where,
             compiler_options=compiler_options(),
         )
-        return _compiled_by_all(jitted) if jax.process_count() > 1 else jitted
+        return _compile_together(jitted) if jax.process_count() > 1 else jitted
     return jax.pmap(
         step,
         axis_name=BATCH_AXIS,
-        in_axes=(0, 0 if divided else None, None),
+        in_axes=(0, 0 if divided else None, *(None,) * num_constants),
         out_axes=(0, None),
         devices=list(parallel.mesh.devices.flat),
         donate_argnums=0,
     )
 
 
-def _compiled_by_all(jitted: Any) -> Step:
-    """The function, first run when every process has compiled it: some take longer than others.
+def _compile_together(jitted: Any) -> Callable[..., Any]:
+    """Return the function, first run when all have compiled it: some take longer than others.
 
     Simulated devices wait for each other in threads of one pool, which several programs in flight
     can use up: there each call is waited for.

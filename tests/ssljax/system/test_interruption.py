@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ssljax.system.watchdog import EXIT_STUCK, Watchdog
+from ssljax.system.interruption import EXIT_STUCK, Watchdog
 
 
 class _Clock:
