@@ -3,6 +3,7 @@
 import struct
 import sys
 import types
+from contextlib import ExitStack
 
 import pytest
 
