@@ -1,18 +1,22 @@
-"""The page of a run: curves, accuracies, layer spectra, settings and provenance, in one file."""
+"""The page of a run: curves, accuracies, layer spectra, settings and provenance, in one file.
+
+It is the only file of the package that draws. matplotlib is loaded when a page is written; without
+it the page has no pictures.
+"""
 
 import html
+import io
 import json
 import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ssljax.runs.metrics import read_metrics
-from ssljax.runs.svg import Curve, svg_curves
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, read_json_lines, write_text
 
@@ -30,10 +34,31 @@ h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.
 table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
-svg .grid { stroke: var(--line); stroke-width: 1; }
+svg { width: 100%; height: auto; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
 """
+
+_INK = "#7a7872"  # readable on light and dark paper
+_DRAWING = {
+    "axes.edgecolor": _INK,
+    "axes.formatter.useoffset": False,
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 8,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "lines.linewidth": 1.2,
+    "path.simplify_threshold": 0.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ssljax",  # equal pages for equal runs
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
 
 
 def page(title: str, parts: Sequence[str]) -> str:
@@ -57,6 +82,56 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows
     )
     return f'<div class="scroll"><table><tr>{cells}</tr>{lines}</table></div>'
+
+
+class Curve(NamedTuple):
+    """A name and points; points that are not finite leave a gap."""
+
+    name: str
+    x: Sequence[int | float]
+    y: Sequence[int | float]
+
+
+def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str, *, log_y: bool = False) -> str:
+    """Return a diagram of curves as an ``<svg>`` element, with every text in it escaped.
+
+    Args:
+      curves: What is drawn; those without a point that can be drawn are left out.
+      x_label: Under the horizontal axis.
+      y_label: Beside the vertical axis.
+      log_y: Logarithmic vertical axis; points that are not positive leave a gap.
+
+    Returns:
+      The element, or an empty string where there is nothing to draw.
+    """
+    drawn = [(curve.name, *_drawable(curve, log_y)) for curve in curves]
+    drawn = [(name, x, y) for name, x, y in drawn if np.isfinite(y).any()]
+    try:
+        from matplotlib import rc_context  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError:
+        return ""
+    if not drawn:
+        return ""
+    with rc_context(_DRAWING):
+        picture = Figure(figsize=(6.4, 2.8), layout="constrained")
+        axes = picture.subplots()
+        for name, x, y in drawn:
+            axes.plot(x, y, label=name, marker="o" if len(x) == 1 else None)
+        axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear")
+        if len(drawn) > 1:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        file = io.StringIO()
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        picture.savefig(file, format="svg", transparent=True, metadata=metadata)
+    text = file.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _drawable(curve: Curve, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(curve.x, np.float64), np.asarray(curve.y, np.float64)
+    is_drawn = np.isfinite(x) & np.isfinite(y) & (np.abs(y) < 1e300)
+    return x, np.where(is_drawn & (y > 0) if log_y else is_drawn, y, np.nan)
 
 
 def figure(svg: str, caption: str) -> str:
@@ -85,11 +160,11 @@ def write_report(workdir: Path) -> Path:
     for name in _curve_names(metrics):
         lines = [line for line in metrics if _is_number(line.get(name))]
         curve = Curve(name, [line["step"] for line in lines], [line[name] for line in lines])
-        parts.append(figure(svg_curves([curve], "step", name), name))
-    neighbors = svg_curves(_neighbors(workdir), "step", "k-NN accuracy")
+        parts.append(figure(draw_curves([curve], "step", name), name))
+    neighbors = draw_curves(_neighbors(workdir), "step", "k-NN accuracy")
     parts.append(figure(neighbors, "nearest neighbors along training, and of raw pixels"))
     spectra = _layer_spectra(workdir)
-    drawn = svg_curves(spectra, "mode", "eigenvalue", log_y=True)
+    drawn = draw_curves(spectra, "mode", "eigenvalue", log_y=True)
     parts.append(figure(drawn, "layer spectra: eigenvalues of each layer's covariance over views"))
     parts += ["<h2>Settings</h2>", table(("field", "value"), _flat(config))]
     for title, name in (("Model", "model.json"), ("Environment", "environment.json")):

@@ -15,8 +15,7 @@ import numpy as np
 from ssljax.config.config import Config
 from ssljax.data.run_data import training_data
 from ssljax.runs.fit import fit
-from ssljax.runs.report import figure, page, table
-from ssljax.runs.svg import Curve, svg_curves
+from ssljax.runs.report import Curve, draw_curves, figure, page, table
 from ssljax.runs.sweep_plan import Cell, described_config
 from ssljax.runs.table import RunSummary, summarized
 from ssljax.system.errors import UsageError
@@ -249,7 +248,7 @@ def _figures(
                 point = (float(values[at]), statistics.fmean(numbers))
                 curves.setdefault(", ".join(rest) or name, []).append(point)
         drawn = [Curve(label, *map(list, zip(*sorted(points)))) for label, points in curves.items()]
-        figures.append(figure(svg_curves(drawn, fields[at], name), f"{name}, mean over seeds"))
+        figures.append(figure(draw_curves(drawn, fields[at], name), f"{name}, mean over seeds"))
     return figures
 
 

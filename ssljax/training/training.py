@@ -136,7 +136,8 @@ def _step_on_a_batch(update: Update) -> Callable[[TrainState, Any, Array], Any]:
     """The step of a stream, whose batch is given."""
 
     def take_step(state: TrainState, batch: Any, strength: Array) -> Any:
-        return update(state, *batch, strength)
+        images, labels, identity = batch
+        return update(state, images, labels, identity, strength)
 
     return take_step
 

@@ -3,7 +3,6 @@
 import struct
 import sys
 import types
-from contextlib import ExitStack
 
 import pytest
 
