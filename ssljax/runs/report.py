@@ -39,7 +39,7 @@ figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
 """
 
 _INK = "#7a7872"  # readable on light and dark paper
-_DRAWING = {
+_DRAWING: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.formatter.useoffset": False,
     "axes.grid": True,
