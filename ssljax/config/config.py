@@ -87,9 +87,7 @@ class Config(Settings):
     reader_processes: int = setting(0, "streaming: worker processes; 0: threads only", NONNEGATIVE)
     policy: Policy = DIGITS_POLICY
     strength: float = setting(1.0, "factor on every augmentation range", NONNEGATIVE)
-    views: int = setting(
-        2, "augmented views of each image; cross_entropy, mean_squared_error: also 1"
-    )
+    views: int = setting(2, "augmented views of each image; for losses that use labels also 1")
     digit_strength: float = setting(
         0.7, "mnist_on_cifar: opacity of the digit, from 0 (invisible) to 1", FRACTION
     )
@@ -176,10 +174,10 @@ class Config(Settings):
     def _check_objective(self):
         name, loss = self.loss.name, LOSSES[self.loss.name]
         require(
-            (1 if loss.scores else 2) <= self.views <= 2,
+            loss.least_views <= self.views <= 2,
             "views",
             self.views,
-            "1 or 2" if loss.scores else f"2 for the loss {name}",
+            "1 or 2" if loss.least_views == 1 else f"2 for the loss {name}",
         )
         require(
             self.head.classes == 0 or loss.scores,

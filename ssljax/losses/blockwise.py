@@ -13,22 +13,28 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from ssljax.losses.contrastive import SoftmaxSettings, nt_xent
+from ssljax.losses.contrastive import SoftmaxSettings, multi_view_nt_xent
 from ssljax.losses.embeddings import (
     at_least_float32,
     check_temperature,
     check_views,
     inner_products,
-    interleaved,
     unit_rows,
 )
-from ssljax.losses.objective import (
-    LossContext,
-    Objective,
-    labeled_pair_objective,
-    pair_objective,
+from ssljax.losses.multiview import (
+    agreement_with_other_views,
+    check_stack,
+    mean_not_below_zero,
+    stack_pair,
 )
-from ssljax.losses.supervised import check_labels, class_agreement, supervised_contrastive
+from ssljax.losses.objective import LossContext, Objective
+from ssljax.losses.supervised import (
+    check_labeled_stack,
+    check_labels,
+    class_agreement,
+    mean_over_anchors,
+    multi_view_supervised_contrastive,
+)
 from ssljax.system.arrays import Array, Float, Int
 from ssljax.system.errors import UsageError
 from ssljax.system.settings import NONNEGATIVE, setting
@@ -48,16 +54,20 @@ class BlockwiseSettings(SoftmaxSettings):
 
 def nt_xent_objective(settings: BlockwiseSettings, context: LossContext) -> Objective:
     """Return NT-Xent as an objective, in blocks where a block size is given."""
-    loss = nt_xent_blockwise if settings.block_size else nt_xent
-    return pair_objective(partial(loss, **_options(settings, context)))
+    loss = multi_view_nt_xent_blockwise if settings.block_size else multi_view_nt_xent
+    options = _options(settings, context)
+    return Objective(lambda layers, labels: loss(layers["embedding"], **options))
 
 
 def supervised_contrastive_objective(
     settings: BlockwiseSettings, context: LossContext
 ) -> Objective:
     """Return SupCon as an objective, in blocks where a block size is given."""
-    loss = supervised_contrastive_blockwise if settings.block_size else supervised_contrastive
-    return labeled_pair_objective(partial(loss, **_options(settings, context)))
+    loss = multi_view_supervised_contrastive
+    if settings.block_size:
+        loss = multi_view_supervised_contrastive_blockwise
+    options = _options(settings, context)
+    return Objective(lambda layers, labels: loss(layers["embedding"], labels, **options))
 
 
 def _options(settings: BlockwiseSettings, context: LossContext) -> dict[str, Any]:
@@ -100,12 +110,24 @@ def nt_xent_blockwise(
       ℓ_a the normalizers, Σ_a g_a ∂ℓ_a/∂x_a = Σ_b (g_a e^{s_ab - ℓ_a} + g_b e^{s_ab - ℓ_b}) x_b.
     """
     check_views(first, second)
-    rows = _scaled_rows(first, second, temperature)
-    partner = rows.reshape(-1, 2, rows.shape[-1])[:, ::-1].reshape(rows.shape)
+    views = stack_pair(first, second)
+    return multi_view_nt_xent_blockwise(views, temperature, block_size=block_size, mesh=mesh)
+
+
+def multi_view_nt_xent_blockwise(
+    views: Float[Array, "batch views dim"],
+    temperature: float | Float[Array, ""],
+    *,
+    block_size: int = 256,
+    mesh: Mesh | None = None,
+) -> Float[Array, ""]:
+    """`ssljax.losses.multi_view_nt_xent` in blocks; arguments as for `nt_xent_blockwise`."""
+    check_stack(views, least=2)
+    rows = _scaled_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
-    return jnp.mean(
-        jnp.asarray(_log_normalizers(rows, block_size, mesh)) - jnp.sum(rows * partner, axis=1)
-    )
+    positives = agreement_with_other_views(rows, views.shape[1])
+    normalizers = jnp.asarray(_log_normalizers(rows, block_size, mesh))
+    return mean_not_below_zero(normalizers, positives)
 
 
 def supervised_contrastive_blockwise(
@@ -140,16 +162,32 @@ def supervised_contrastive_blockwise(
       Loss as in `supervised_contrastive`; positives through the sums of the classes.
     """
     check_labels(first, second, labels)
-    rows = _scaled_rows(first, second, temperature)
+    return multi_view_supervised_contrastive_blockwise(
+        stack_pair(first, second), labels, temperature, block_size=block_size, mesh=mesh
+    )
+
+
+def multi_view_supervised_contrastive_blockwise(
+    views: Float[Array, "batch views dim"],
+    labels: Int[Array, "batch"],
+    temperature: float | Float[Array, ""],
+    *,
+    block_size: int = 256,
+    mesh: Mesh | None = None,
+) -> Float[Array, ""]:
+    """`ssljax.losses.multi_view_supervised_contrastive` in blocks, as `nt_xent_blockwise`."""
+    check_labeled_stack(views, labels)
+    rows = _scaled_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
-    positive = class_agreement(rows, jnp.repeat(labels, 2))
-    return jnp.mean(jnp.asarray(_log_normalizers(rows, block_size, mesh)) - positive)
+    agreement, is_anchor = class_agreement(rows, labels, views.shape[1])
+    normalizers = jnp.asarray(_log_normalizers(rows, block_size, mesh))
+    return mean_over_anchors(normalizers, agreement, is_anchor)
 
 
-def _scaled_rows(first, second, temperature):
+def _scaled_rows(views, temperature):
     # Logits are inner products of rows over √T, so T is differentiated with the rows.
     check_temperature(temperature)
-    rows = unit_rows(at_least_float32(interleaved(first, second)))
+    rows = unit_rows(at_least_float32(views.reshape(-1, views.shape[-1])))
     return rows / jnp.sqrt(jnp.asarray(temperature, rows.dtype))
 
 
@@ -162,8 +200,7 @@ def _check_blocks(count: int, block_size: int, mesh: Mesh | None) -> None:
         raise UsageError(f"a mesh with axes {mesh.axis_names} given; one axis is wanted")
     if count % mesh.size:
         raise UsageError(
-            f"{count // 2} pairs given for {mesh.size} devices; "
-            "use a batch size that divides over them"
+            f"{count} views given for {mesh.size} devices; use a batch size that divides over them"
         )
 
 

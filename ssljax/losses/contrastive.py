@@ -11,8 +11,13 @@ from ssljax.losses.embeddings import (
     check_temperature,
     check_views,
     inner_products,
-    interleaved,
     unit_rows,
+)
+from ssljax.losses.multiview import (
+    agreement_with_other_views,
+    check_stack,
+    mean_not_below_zero,
+    stack_pair,
 )
 from ssljax.losses.objective import LossContext, Objective, pair_objective
 from ssljax.system.arrays import Array, Float
@@ -54,26 +59,53 @@ def nt_xent(
       UsageError: If the shapes differ, or the temperature is not positive.
 
     Accuracy:
-      Relative error of a few float32 roundings at any temperature: the largest logit is taken
-      out of the exponentials. A zero row counts as a row orthogonal to all others and gets a
-      zero gradient. One pair alone has no negatives: the loss is 0.
+      Absolute error of a few float32 roundings of 1 / T: the largest logit is taken out of the
+      exponentials, and a row whose loss rounding would make negative counts as 0. A zero row
+      counts as a row orthogonal to all others and gets a zero gradient. One pair alone has no
+      negatives: the loss is 0.
 
     Source:
       Chen et al., *A Simple Framework for Contrastive Learning of Visual Representations*,
       ICML 2020, equation 1 and algorithm 1.
     """
     check_views(first, second)
+    return multi_view_nt_xent(stack_pair(first, second), temperature)
+
+
+def multi_view_nt_xent(
+    views: Float[Array, "batch views dim"], temperature: float | Float[Array, ""]
+) -> Float[Array, ""]:
+    r"""NT-Xent of V views of each image, for V = 2 `nt_xent`.
+
+    For the VN rows z on the unit sphere, P(a) the V - 1 other views of a's image,
+
+    .. math:: L = \frac{1}{VN}\sum_a \Big[\log\sum_{b \neq a} e^{z_a\cdot z_b/T}
+              - \frac{1}{V-1}\sum_{p\in P(a)} z_a\cdot z_p/T\Big].
+
+    Args:
+      views: Embeddings, the views of an image beside each other; at least two views.
+      temperature: T > 0.
+
+    Returns:
+      The loss over the global batch, in at least float32.
+
+    Raises:
+      UsageError: There are fewer than two views, or the temperature is not positive.
+
+    Source:
+      SupCon (Khosla et al., NeurIPS 2020, equation 2) with each image a class of its own.
+    """
+    check_stack(views, least=2)
     check_temperature(temperature)
-    rows = unit_rows(at_least_float32(interleaved(first, second)))
-    partner = rows.reshape(-1, 2, rows.shape[-1])[:, ::-1].reshape(rows.shape)
-    positive = jnp.sum(rows * partner, axis=1) / temperature
-    return jnp.mean(log_normalizers(rows, temperature) - positive)
+    rows = unit_rows(at_least_float32(views.reshape(-1, views.shape[-1])))
+    positive = agreement_with_other_views(rows, views.shape[1]) / temperature
+    return mean_not_below_zero(log_normalizers(rows, temperature), positive)
 
 
 def log_normalizers(
     rows: Float[Array, "rows dim"], temperature: float | Float[Array, ""]
 ) -> Float[Array, "rows"]:
-    """For each row a, log of the sum over b != a of exp(row_a · row_b / temperature).
+    """Return for each row a the log of the sum over b != a of exp(row_a · row_b / temperature).
 
     Its backward pass is written by hand, as in `ssljax.losses.blockwise` and for the same formula:
     logits are symmetric, so that one product serves where automatic differentiation takes two.

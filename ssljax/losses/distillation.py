@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ssljax.losses.embeddings import at_least_float32, check_views, unit_rows
+from ssljax.losses.multiview import mean_over_pairs
 from ssljax.losses.objective import Layers, LossContext, Objective
 from ssljax.system.arrays import Array, Float, Int
 from ssljax.system.settings import FRACTION, Settings, setting
@@ -105,7 +106,7 @@ def simsiam_objective(settings: Settings, context: LossContext) -> Objective:
     def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
         del labels
         prediction, embedding = layers["predictor"], layers["embedding"]
-        return simsiam(prediction[:, 0], prediction[:, 1], embedding[:, 0], embedding[:, 1])
+        return mean_over_pairs(simsiam, prediction, embedding)
 
     return Objective(value, ("predictor",))
 
@@ -119,6 +120,6 @@ def byol_objective(settings: BYOLSettings, context: LossContext) -> Objective:
     def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
         del labels
         prediction, target = layers["predictor"], layers["target"]
-        return byol(prediction[:, 0], prediction[:, 1], target[:, 0], target[:, 1])
+        return mean_over_pairs(byol, prediction, target)
 
     return Objective(value, ("predictor",), uses_target=True)

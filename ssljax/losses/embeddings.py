@@ -1,4 +1,4 @@
-"""What losses do with embeddings first: widen them, pair them, put them on the sphere."""
+"""Preparation of embeddings: check shapes, widen to float32, put rows on the unit sphere."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,12 @@ from ssljax.system.errors import UsageError
 
 
 def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The array in float32, or in float64 where it already is."""
+    """Return the array in float32, or in float64 where it already is."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def check_views(first: Array, second: Array, *, least: int = 1) -> None:
-    """Refuses two views that are not (batch, dim) arrays of one shape, or too few pairs."""
+    """Refuse two views that are not (batch, dim) arrays of one shape, or too few pairs."""
     if first.ndim != 2 or first.shape != second.shape:
         raise UsageError(
             f"views of shapes {first.shape} and {second.shape} given; "
@@ -27,13 +27,13 @@ def check_views(first: Array, second: Array, *, least: int = 1) -> None:
 
 
 def check_temperature(temperature: float | Array) -> None:
-    """Refuses a temperature that is known to be not positive."""
+    """Refuse a temperature that is known to be not positive."""
     if isinstance(temperature, (int, float)) and not temperature > 0:
         raise UsageError(f"temperature {temperature} given; it must be positive")
 
 
 def unit_rows(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
-    """Rows divided by their length; a zero row stays zero and gets a zero gradient.
+    """Divide rows by their length; a zero row stays zero and gets a zero gradient.
 
     Each row is first divided by its largest magnitude, so that no finite length over- or
     underflows when squared. That divisor is held constant: the direction does not depend on it.
@@ -45,19 +45,8 @@ def unit_rows(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
     return jnp.where(is_zero, 0.0, rescaled * jax.lax.rsqrt(jnp.where(is_zero, 1.0, squares)))
 
 
-def interleaved(
-    first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
-) -> Float[Array, "rows dim"]:
-    """All views in one array: rows 2i and 2i + 1 are the two views of image i.
-
-    Interleaved rather than one view after the other: with the batch sharded over devices no row
-    then leaves its device.
-    """
-    return jnp.stack([first, second], axis=1).reshape(-1, first.shape[-1])
-
-
 def inner_products(
     x: Float[Array, "rows dim"], y: Float[Array, "others dim"]
 ) -> Float[Array, "rows others"]:
-    """All inner products of rows of x with rows of y, never in reduced precision."""
+    """Return all inner products of rows of x with rows of y, never in reduced precision."""
     return jnp.matmul(x, y.T, precision="highest")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
+from ssljax.losses.multiview import mean_over_pairs
 from ssljax.system.arrays import Array, Float, Int
 
 Layers = Mapping[str, Float[Array, "batch views ..."]]
@@ -62,28 +63,26 @@ def fixed_objective(objective: Objective) -> BuildObjective:
 
 
 def pair_objective(loss: PairLoss) -> Objective:
-    """A loss of the embeddings of the first and the second views."""
+    """Return a loss of two views as an objective: its mean over pairs of views."""
 
     def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
         del labels
-        embedding = layers["embedding"]
-        return loss(embedding[:, 0], embedding[:, 1])
+        return mean_over_pairs(loss, layers["embedding"])
 
     return Objective(value)
 
 
 def labeled_pair_objective(loss: LabeledLoss) -> Objective:
-    """A loss of the embeddings of both views and of the labels."""
+    """Return a loss of two views and of labels as an objective: its mean over pairs of views."""
 
     def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
-        embedding = layers["embedding"]
-        return loss(embedding[:, 0], embedding[:, 1], labels)
+        return mean_over_pairs(loss, layers["embedding"], labels=labels)
 
     return Objective(value)
 
 
 def scaled_objective(objective: Objective, factor: float) -> Objective:
-    """The objective times a number."""
+    """Return the objective times a number."""
     if factor == 1.0:
         return objective
 

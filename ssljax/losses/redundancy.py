@@ -154,6 +154,10 @@ def barlow_twins(
     where the columns of Ẑ have mean 0 and variance 1 (biased variance plus 1e-5, as batch
     normalization without scale). Exchanging the views transposes c and leaves L.
 
+    The 1e-5 decides wherever a coordinate's standard deviation σ is not far above 3e-3: it is
+    then standardized to σ / sqrt(σ² + 1e-5) and not to 1. Of x with unit variances against
+    1e-3 x, c_kk is 0.3015 instead of 1 and the loss 0.488 a coordinate instead of 0.
+
     Args:
       first: Embeddings of one view of n images.
       second: Embeddings of the other view, row i from the same image.

@@ -8,12 +8,12 @@ from ssljax.losses.embeddings import (
     at_least_float32,
     check_temperature,
     check_views,
-    interleaved,
     unit_rows,
 )
+from ssljax.losses.multiview import check_stack, mean_not_below_zero, stack_pair
 from ssljax.losses.objective import Layers, LossContext, Objective
 from ssljax.losses.spectral import mean_square_apart
-from ssljax.system.arrays import Array, Float, Int
+from ssljax.system.arrays import Array, Bool, Float, Int
 from ssljax.system.errors import UsageError
 from ssljax.system.settings import Settings
 
@@ -51,25 +51,83 @@ def supervised_contrastive(
       Khosla et al., *Supervised Contrastive Learning*, NeurIPS 2020, equation 2.
     """
     check_labels(first, second, labels)
+    return multi_view_supervised_contrastive(stack_pair(first, second), labels, temperature)
+
+
+def multi_view_supervised_contrastive(
+    views: Float[Array, "batch views dim"],
+    labels: Int[Array, "batch"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, ""]:
+    r"""Supervised contrastive loss of V >= 1 views of each image, for V = 2 the one above.
+
+    .. math:: L = \frac{1}{|A|}\sum_{a\in A}\Big[\log\sum_{b\neq a}e^{z_a\cdot z_b/T}
+              - \frac{1}{|P(a)|}\sum_{p\in P(a)} z_a\cdot z_p/T\Big],
+
+    A the rows that have a positive. With one view of each image a row that is alone in its class
+    has none: it stays a negative of the others and does not count as an anchor.
+
+    Args:
+      views: Embeddings, the views of an image beside each other.
+      labels: Class of each image; any integers.
+      temperature: T > 0.
+
+    Returns:
+      The loss over the global batch, in at least float32; 0 where no row has a positive.
+
+    Raises:
+      UsageError: The shapes do not match, or the temperature is not positive.
+
+    Source:
+      Khosla et al., *Supervised Contrastive Learning*, NeurIPS 2020, equation 2; the mean over
+      anchors with a positive is the convention of later implementations, stated here.
+    """
+    check_labeled_stack(views, labels)
     check_temperature(temperature)
-    rows = unit_rows(at_least_float32(interleaved(first, second)))
-    positive = class_agreement(rows, jnp.repeat(labels, 2)) / temperature
-    return jnp.mean(log_normalizers(rows, temperature) - positive)
+    rows = unit_rows(at_least_float32(views.reshape(-1, views.shape[-1])))
+    agreement, is_anchor = class_agreement(rows, labels, views.shape[1])
+    normalizers = log_normalizers(rows, temperature)
+    return mean_over_anchors(normalizers, agreement / temperature, is_anchor)
 
 
 def class_agreement(
-    rows: Float[Array, "rows dim"], labels: Int[Array, "rows"]
-) -> Float[Array, "rows"]:
-    """Mean inner product of each row with the other rows of its class; 0 where it is alone.
+    rows: Float[Array, "rows dim"], labels: Int[Array, "batch"], views: int
+) -> tuple[Float[Array, "rows"], Bool[Array, "rows"] | None]:
+    """Return each row's mean inner product with the other rows of its class, and who has any.
 
     Computed from the sums of the classes, so memory and time are linear in the rows.
+
+    Args:
+      rows: batch x views rows, the views of an image beside each other.
+      labels: Class of each image.
+      views: Views of each image.
+
+    Returns:
+      The means, 0 where a row is alone; whether it is not alone, None where none can be.
     """
+    labels = jnp.repeat(labels, views)
     classes = jnp.searchsorted(jnp.sort(labels), labels)
     sums = jax.ops.segment_sum(rows, classes, num_segments=rows.shape[0])
     sizes = jax.ops.segment_sum(jnp.ones(rows.shape[0]), classes, num_segments=rows.shape[0])
     others = sums[classes] - rows
     count = jnp.maximum(sizes[classes] - 1, 1).astype(rows.dtype)
-    return jnp.sum(rows * others, axis=1) / count
+    means = jnp.sum(rows * others, axis=1) / count
+    return means, None if views > 1 else sizes[classes] > 1
+
+
+def mean_over_anchors(
+    normalizers: Float[Array, "rows"],
+    positives: Float[Array, "rows"],
+    is_anchor: Bool[Array, "rows"] | None,
+) -> Float[Array, ""]:
+    """Return the mean of normalizer minus positive over anchors; None: every row is one."""
+    if is_anchor is None:
+        return mean_not_below_zero(normalizers, positives)
+    share = jnp.sum(is_anchor) / is_anchor.shape[0]
+    kept = mean_not_below_zero(
+        jnp.where(is_anchor, normalizers, 0.0), jnp.where(is_anchor, positives, 0.0)
+    )
+    return kept / jnp.where(share > 0, share, 1.0).astype(kept.dtype)
 
 
 def supervised_spectral(
@@ -124,11 +182,31 @@ def cross_entropy(
       labels: Class of each image, from 0 to classes - 1.
 
     Returns:
-      Mean over the global batch of log Σ_c exp(logit_c) - logit_label.
+      Mean over the global batch of log Σ_c exp(logit_c) - logit_label; NaN where labels that are
+      traced (inside ``jax.jit``) are out of range, which the trainer refuses beforehand.
+
+    Raises:
+      UsageError: Labels that are known are out of range.
     """
     logits = at_least_float32(logits)
-    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    labels = check_classes(labels, logits.shape[1])
+    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1, mode="fill")[:, 0]
     return jnp.mean(jax.nn.logsumexp(logits, axis=1) - chosen)
+
+
+def check_classes(labels: Int[Array, "batch"], classes: int) -> Int[Array, "batch"]:
+    """Refuse known labels out of range; return traced ones, those below 0 moved above the range.
+
+    An index below 0 counts from the end: it would silently choose another class.
+    """
+    if not isinstance(labels, jax.core.Tracer):
+        low, high = int(jnp.min(labels)), int(jnp.max(labels))
+        if low < 0 or high >= classes:
+            raise UsageError(
+                f"labels from {low} to {high} given for {classes} classes; give labels from 0 to "
+                f"{classes - 1}, or more classes"
+            )
+    return jnp.where(labels < 0, classes, labels)
 
 
 def mean_squared_error(
@@ -147,12 +225,22 @@ def mean_squared_error(
     return 0.5 * jnp.sum(difference**2) / outputs.shape[0]
 
 
+def check_labeled_stack(views: Array, labels: Array) -> None:
+    """Refuse a stack without views, or labels that do not name each of the images."""
+    check_stack(views, least=1)
+    _check_count(labels, views.shape[0])
+
+
 def check_labels(first: Array, second: Array, labels: Array, *, least: int = 1) -> None:
-    """Refuses views that do not pair up, or labels that do not name each of the images."""
+    """Refuse views that do not pair up, or labels that do not name each of the images."""
     check_views(first, second, least=least)
-    if labels.shape != (first.shape[0],):
+    _check_count(labels, first.shape[0])
+
+
+def _check_count(labels: Array, images: int) -> None:
+    if labels.shape != (images,):
         raise UsageError(
-            f"labels of shape {labels.shape} given for {first.shape[0]} images; "
+            f"labels of shape {labels.shape} given for {images} images; "
             "give one label for each image"
         )
 

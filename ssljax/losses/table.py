@@ -52,7 +52,8 @@ class Loss(NamedTuple):
       build: ``(settings, context) -> objective``.
       settings: The class of its settings.
       labels: Whether it needs a class for every image.
-      scores: Whether it compares scores of classes with labels; one view is enough then.
+      scores: Whether it compares scores of classes with labels.
+      least_views: Views of each image that it needs.
       predictor: Whether it needs a predictor on the embedding.
       target: Whether it needs a moving average of the network.
     """
@@ -61,6 +62,7 @@ class Loss(NamedTuple):
     settings: type[Settings] = Settings
     labels: bool = False
     scores: bool = False
+    least_views: int = 2
     predictor: bool = False
     target: bool = False
 
@@ -75,7 +77,7 @@ LOSSES: dict[str, Loss] = {
         fixed_objective(pair_objective(spectral_within_view_biased))
     ),
     "supervised_contrastive": Loss(
-        supervised_contrastive_objective, BlockwiseSettings, labels=True
+        supervised_contrastive_objective, BlockwiseSettings, labels=True, least_views=1
     ),
     "supervised_spectral": Loss(
         fixed_objective(labeled_pair_objective(supervised_spectral)), labels=True
@@ -86,8 +88,10 @@ LOSSES: dict[str, Loss] = {
     "barlow_twins_unnormalized": Loss(fixed_objective(pair_objective(barlow_twins_unnormalized))),
     "byol": Loss(byol_objective, BYOLSettings, predictor=True, target=True),
     "simsiam": Loss(simsiam_objective, predictor=True),
-    "cross_entropy": Loss(cross_entropy_objective, labels=True, scores=True),
-    "mean_squared_error": Loss(mean_squared_error_objective, labels=True, scores=True),
+    "cross_entropy": Loss(cross_entropy_objective, labels=True, scores=True, least_views=1),
+    "mean_squared_error": Loss(
+        mean_squared_error_objective, labels=True, scores=True, least_views=1
+    ),
 }
 
 

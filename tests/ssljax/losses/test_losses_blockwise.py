@@ -97,7 +97,7 @@ def test_around_the_ring_no_device_gathers_the_embeddings(views, mesh):
 
 
 def test_two_pairs_on_eight_devices_are_more_devices_than_rows_and_are_refused(mesh):
-    with pytest.raises(UsageError, match="2 pairs given for 8 devices"):
+    with pytest.raises(UsageError, match="4 views given for 8 devices"):
         nt_xent_blockwise(jnp.ones((2, 3)), jnp.ones((2, 3)), 0.5, mesh=mesh)
     with pytest.raises(UsageError, match="block size 0"):
         nt_xent_blockwise(jnp.ones((2, 3)), jnp.ones((2, 3)), 0.5, block_size=0)
