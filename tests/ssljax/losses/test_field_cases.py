@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ssljax import losses
+from ssljax.losses.objective import LossContext
+from ssljax.losses.table import LOSSES, LossConfig, build_objective
 from ssljax.system.errors import UsageError
 
 E1, E2, ZERO = (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)
@@ -142,3 +144,21 @@ def test_a_loss_of_two_views_becomes_its_mean_over_pairs_and_ignores_their_order
         np.testing.assert_allclose(values(z[:, order])["found"], found["found"], rtol=1e-5)
     with pytest.raises(UsageError, match="at least 2 views"):
         losses.mean_over_pairs(losses.vicreg, z[:, :1])
+
+
+def test_every_loss_in_the_table_takes_three_views():
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3, 4)), jnp.float32)
+    labels = jnp.arange(8) % 3
+    layers = {"embedding": z, "predictor": z[:, :, ::-1], "target": z + 0.1}
+
+    @jax.jit
+    def values(layers):
+        return {
+            name: build_objective(LossConfig(name=name), LossContext()).value(layers, labels)
+            for name in LOSSES
+        }
+
+    three, two = values(layers), values({name: x[:, :2] for name, x in layers.items()})
+    for name in LOSSES:
+        assert np.isfinite(three[name]), name
+        assert float(three[name]) != float(two[name]), f"{name} ignores the third view"
