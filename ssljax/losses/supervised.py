@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from ssljax.losses.contrastive import log_normalizers
 from ssljax.losses.embeddings import (
@@ -199,7 +200,7 @@ def check_classes(labels: Int[Array, "batch"], classes: int) -> Int[Array, "batc
 
     An index below 0 counts from the end: it would silently choose another class.
     """
-    if not isinstance(labels, jax.core.Tracer):
+    if not isinstance(labels, Tracer):
         low, high = int(jnp.min(labels)), int(jnp.max(labels))
         if low < 0 or high >= classes:
             raise UsageError(
