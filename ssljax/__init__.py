@@ -8,7 +8,7 @@ folder, `ssljax.training.training.make_training` trains in memory. From a shell:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssljax.runs.loading import load as load
+    from ssljax.runs.export import load as load
 
 __all__ = ["load"]
 
@@ -16,7 +16,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     """`load` brings JAX with it; ``import ssljax`` alone is instant."""
     if name == "load":
-        from ssljax.runs.loading import load  # noqa: PLC0415
+        from ssljax.runs.export import load  # noqa: PLC0415
 
         return load
     raise AttributeError(f"module 'ssljax' has no attribute {name!r}")

@@ -25,8 +25,8 @@ from ssljax.measure.evaluation import EVALUATION_FILE, PROTOCOL, evaluation, pro
 from ssljax.measure.measurements import MOMENTS, load_pair, write_layer_moments
 from ssljax.measure.moment_sums import write_moments
 from ssljax.measure.moments import layer_moments, mean_image, pixel_layer
+from ssljax.runs.export import export_safetensors
 from ssljax.runs.fit import RunResult, fit
-from ssljax.runs.loading import export_safetensors
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.system.distributed import is_first
 from ssljax.system.errors import UsageError

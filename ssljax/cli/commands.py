@@ -131,7 +131,7 @@ def _add_measurements(commands: Any) -> None:
         help="a run's weights as one file, for NumPy or for torch",
         description=(
             "A run's weights as one file: FILE.npz holds all weights and running statistics,\n"
-            "FILE.safetensors the encoder under torchvision's names (see ssljax.runs.torch_names)."
+            "FILE.safetensors the encoder under torchvision's names (see ssljax.runs.export)."
         ),
         epilog=(
             "examples:\n"

@@ -110,7 +110,8 @@ class Config(Settings):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     start_from: str = setting(
-        "", "run folder whose weights training starts from, part by part; empty: drawn from seed"
+        "",
+        "run folder, or .safetensors of an encoder, whose weights training starts from, part by part",
     )
     freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head", _PARTS)
     batch_size: int = setting(

@@ -83,7 +83,8 @@ class Network(NamedTuple):
 
 
 class _Model(nnx.Module):
-    def __init__(self, encoder_builder, head_builder, predictor_builder, rngs, axis_name):
+    def __init__(self, encoder_builder, head_builder, predictor_builder, rngs, axis_name, frozen):
+        self.frozen = frozen
         self.encoder = encoder_builder(rngs=rngs, axis_name=axis_name)
         self.head = head_builder(self.encoder.feature_dim, rngs=rngs, axis_name=axis_name)
         self.has_predictor = predictor_builder is not None
@@ -94,8 +95,8 @@ class _Model(nnx.Module):
 
     def __call__(self, images, *, train):
         outputs = {"input": images.reshape(images.shape[0], -1)}
-        outputs |= self.encoder(images, train=train)
-        hidden = self.head(outputs["feature"], train=train)
+        outputs |= self.encoder(images, train=train and "encoder" not in self.frozen)
+        hidden = self.head(outputs["feature"], train=train and "head" not in self.frozen)
         outputs |= {f"head{i}": layer for i, layer in enumerate(hidden, start=1)}
         outputs["embedding"] = hidden[-1] if hidden else outputs["feature"]
         if self.has_predictor:
@@ -110,6 +111,7 @@ def make_network(
     predictor_builder: HeadBuilder | None = None,
     axis_name: str | None = None,
     training_precision: str | None = None,
+    frozen: tuple[str, ...] = (),
 ) -> Network:
     """Two pure functions for an encoder, a projection head and, optionally, a predictor.
 
@@ -124,13 +126,15 @@ def make_network(
       training_precision: Precision of products in training mode, forward and backward, as
         `jax.default_matmul_precision` names it; None leaves it to JAX, which rounds float32
         operands to TF32 or bfloat16 on accelerators.
+      frozen: Parts, of ``encoder`` and ``head``, that compute in training as in evaluation: they
+        normalize by their running statistics, which stay.
 
     Returns:
       The `Network`. Two networks that differ only in ``axis_name`` have the same trees.
     """
 
     def build(rngs: nnx.Rngs) -> _Model:
-        return _Model(encoder_builder, head_builder, predictor_builder, rngs, axis_name)
+        return _Model(encoder_builder, head_builder, predictor_builder, rngs, axis_name, frozen)
 
     abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     graph, _, _ = nnx.split(abstract, nnx.Param, ...)

@@ -116,6 +116,7 @@ def build_network(
     *,
     predictor: bool = False,
     axis_name: str | None = None,
+    frozen: tuple[str, ...] = (),
 ) -> Network:
     """Return the network that two configurations describe, for images of one shape.
 
@@ -129,6 +130,7 @@ def build_network(
       predictor: Whether a predictor stands on the embedding; a classifier does where the head has
         classes.
       axis_name: The pmap axis over which batch statistics are averaged.
+      frozen: Parts that compute in training as in evaluation.
 
     Raises:
       UsageError: A part cannot be built as described.
@@ -143,6 +145,7 @@ def build_network(
         predictor_builder=on_top,
         axis_name=axis_name,
         training_precision=numerics.matmul_precision,
+        frozen=frozen,
     )
     if numerics.dtype is None:
         return network

@@ -43,8 +43,8 @@ from ssljax.runs.folder import (
 from ssljax.runs.manifest import saved_history
 from ssljax.runs.metrics import MetricsFile, MetricsReport, NonFiniteMetrics, read_metrics
 from ssljax.runs.report import write_report
-from ssljax.runs.saved_run import start_from_run
 from ssljax.runs.sinks import Sink, open_sink
+from ssljax.runs.start import start_from
 from ssljax.system.arrays import Array, PyTree
 from ssljax.system.distributed import (
     EVALUATION_SECONDS,
@@ -200,7 +200,7 @@ def fit(
         else:
             state, step = training.init(config.seed), 0
             if config.start_from:
-                state = start_from_run(config, Path(config.start_from), training.parallel, state)
+                state = start_from(config, Path(config.start_from), training.parallel, state)
 
         # Loop: steps, metrics, checkpoints, measurements on a schedule.
         blended = blended_dataset(images, config.digit_strength)

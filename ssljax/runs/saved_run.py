@@ -1,10 +1,9 @@
-"""A trained run: read back from its folder, and as the start of another one."""
+"""A trained run, read back from its folder."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from ssljax.config.config import Config
 from ssljax.nets.input_normalization import no_normalization, normalized_network
@@ -19,8 +18,7 @@ from ssljax.training.build import (
     build_optimizer,
     evaluated_state,
 )
-from ssljax.training.parallel import Parallel, copy_locally
-from ssljax.training.state import Average, TrainState, make_state
+from ssljax.training.state import TrainState, make_state
 from ssljax.training.training import is_normalized
 
 
@@ -98,68 +96,3 @@ def load_run(
     for damaged, reason in restored.damaged:
         notice(f"checkpoint {damaged} cannot be read ({reason}); using {restored.step}")
     return Run(config, network, evaluated_state(config, restored.state), description)
-
-
-def start_from_run(
-    config: Config, workdir: Path, parallel: Parallel, state: TrainState
-) -> TrainState:
-    """Replace the weights of a state at step 0 by those of a trained run, part by part.
-
-    Encoder, head and predictor are taken over, with their running statistics, where both runs have
-    them in the same shapes; the encoder must be. A head or predictor of another shape keeps the
-    weights it was drawn with: a new head on a trained encoder.
-
-    Args:
-      config: Of the run that starts; its input must be normalized as the other's.
-      workdir: Folder of the run it starts from, finished or not.
-      parallel: How the state lies on the devices.
-      state: At step 0, placed; given up.
-
-    Returns:
-      The state, placed.
-
-    Raises:
-      UsageError: The folder holds no run, or its encoder is another one.
-    """
-    run = load_run(workdir, sharding=parallel.replicated)
-    for name in ("mean_image", "input_scale"):
-        if getattr(run.config, name) != getattr(config, name):
-            raise UsageError(
-                f"{workdir} was trained with {name.replace('_', '-')} {getattr(run.config, name)},"
-                f" so its encoder expects such input: give --{name.replace('_', '-')}"
-                f" {getattr(run.config, name)}"
-            )
-    old = jax.device_get(copy_locally((run.state.params, run.state.statistics)))
-    new = jax.device_get(copy_locally(parallel.single_state(state)))
-    params, statistics, taken = dict(new.params), new.statistics, []
-    for part in new.params:
-        if _shapes(old[0].get(part)) == _shapes(new.params[part]):
-            params[part] = old[0][part]
-            taken.append(part)
-        elif part == "encoder":
-            raise UsageError(
-                f"{workdir} holds an encoder of other shapes than this run's: give the same"
-                " --encoder settings, see its config.json"
-            )
-    statistics = _take_statistics(old[1], statistics, tuple(taken))
-    others = [part for part in params if part not in taken]
-    notice(
-        f"starting from step {int(run.state.step)} of {workdir}: {', '.join(taken) or 'nothing'}"
-        + (f"; drawn anew: {', '.join(others)}" if others else "")
-    )
-    average = state.average
-    if average is not None:
-        average = jax.tree.map(np.copy, Average(params, statistics))
-    return parallel.place_state(new._replace(params=params, statistics=statistics, average=average))
-
-
-def _take_statistics(old: Any, new: Any, parts: tuple[str, ...]) -> Any:
-    """The statistics of a network, those of some parts and of its input from another one."""
-    if "network" in new and "input" in new:
-        inner = _take_statistics(old["network"], new["network"], parts)
-        return {"network": inner, "input": old["input"]}
-    return {name: old[name] if name in parts and name in old else new[name] for name in new}
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(np.shape, tree)

@@ -111,7 +111,7 @@ class Watchdog:
                 " stuck; ended, what was saved is intact and the same command resumes"
                 " (--watchdog-seconds 0 waits for ever)"
             )
-            with contextlib.suppress(OSError, ValueError):  # no such file, in tests
+            with contextlib.suppress(OSError, ValueError):  # where standard error is no file
                 faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)
             self._end(EXIT_STUCK)
         elif silent >= self._limit / 2 and not self._is_warned:
@@ -126,7 +126,11 @@ class Watchdog:
             while not self._closed.wait(pause):
                 self.check()
                 if self._end is os._exit:
-                    faulthandler.dump_traceback_later(2 * self._limit + pause, exit=True)
+                    with contextlib.suppress(OSError, ValueError):
+                        error = sys.__stderr__ or sys.stderr
+                        faulthandler.dump_traceback_later(
+                            2 * self._limit + pause, exit=True, file=error
+                        )
         finally:
             faulthandler.cancel_dump_traceback_later()
 

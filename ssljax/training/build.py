@@ -86,6 +86,7 @@ def build_network(
         numerics,
         predictor=LOSSES[config.loss.name].predictor,
         axis_name=axis_name,
+        frozen=config.freeze,
     )
 
 
@@ -158,7 +159,7 @@ def evaluated_state(config: Config, state: TrainState) -> TrainState:
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:
-    """The update rule."""
+    """Return the update rule; it leaves frozen parts alone, weight decay included."""
     settings = config.optimizer
     decay = {
         "encoder": settings.weight_decay,
@@ -181,7 +182,14 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         ),
         "lamb": lambda: lamb(rate, decay, b1=b1, b2=b2),
     }
-    return rules[settings.name]()
+    rule = rules[settings.name]()
+    if not config.freeze:
+        return rule
+
+    def kinds(params: optax.Params) -> dict[str, str]:
+        return {part: "kept" if part in config.freeze else "learned" for part in params}
+
+    return optax.partition({"learned": rule, "kept": optax.set_to_zero()}, kinds)
 
 
 def has_slow_loops(config: Config) -> bool:

