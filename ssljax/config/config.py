@@ -111,7 +111,7 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     start_from: str = setting(
         "",
-        "run folder, or .safetensors of an encoder, whose weights training starts from, part by part",
+        "run folder, or .safetensors file of an encoder, whose weights training starts from",
     )
     freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head", _PARTS)
     batch_size: int = setting(
