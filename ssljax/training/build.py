@@ -186,7 +186,7 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     if not config.freeze:
         return rule
 
-    def kinds(params: optax.Params) -> dict[str, str]:
+    def kinds(params: Any) -> dict[str, str]:
         return {part: "kept" if part in config.freeze else "learned" for part in params}
 
     return optax.partition({"learned": rule, "kept": optax.set_to_zero()}, kinds)
