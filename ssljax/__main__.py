@@ -4,8 +4,8 @@ import os
 import sys
 
 from ssljax.cli.commands import main
+from ssljax.system.cpu import keep_freed_memory
 from ssljax.system.errors import EXIT_DISK
-from ssljax.system.host_memory import keep_freed_memory
 
 if __name__ == "__main__":
     keep_freed_memory()

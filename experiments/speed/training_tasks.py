@@ -16,8 +16,7 @@ from ssljax.losses import nt_xent
 from ssljax.nets.head import MLPHead
 from ssljax.nets.network import make_network
 from ssljax.nets.resnet import ResNet
-from ssljax.system.cpu import compiler_options
-from ssljax.system.host_memory import keep_freed_memory
+from ssljax.system.cpu import compiler_options, keep_freed_memory
 from ssljax.training.training import Training, make_training
 
 

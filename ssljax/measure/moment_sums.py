@@ -1,6 +1,7 @@
 """Sums over images behind a MOMENTS file: they add up, become moments, and are written to disk."""
 
 import os
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def write_moments(path: str | os.PathLike, moments: dict[str, np.ndarray]) -> No
         UsageError: if the folder does not exist or cannot be written.
     """
     path = Path(path)
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+    partial_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with partial_path.open("wb") as file:
             np.savez(file, **moments)  # pyright: ignore[reportArgumentType]

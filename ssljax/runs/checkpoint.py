@@ -23,6 +23,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from ssljax.runs.manifest import Manifest, check_files, read_manifest, remove_checkpoint, seal
+from ssljax.runs.metrics import NonFiniteMetrics
 from ssljax.system.arrays import PyTree
 from ssljax.system.distributed import agree, all_agree, is_first
 from ssljax.system.errors import UsageError
@@ -285,6 +286,21 @@ def _readable(read: Callable[[], Any]) -> Any:
     except Exception as error:
         text = " ".join(str(error).split())
         raise UsageError(f"{type(error).__name__}: {text[:80]}") from error
+
+
+@contextlib.contextmanager
+def name_newest_checkpoint(workdir: Path) -> Iterator[None]:
+    """Add to the message of a run that diverged where it can be taken up again."""
+    try:
+        yield
+    except NonFiniteMetrics as error:
+        steps = saved_steps(workdir)
+        where = (
+            f"the newest checkpoint is that of step {steps[-1]} in {workdir / CHECKPOINTS}"
+            if steps
+            else f"no checkpoint was saved yet in {workdir}"
+        )
+        raise NonFiniteMetrics(f"{error}; {where}") from error
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:

@@ -32,6 +32,7 @@ from ssljax.nets.named_layers import named_layers
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.system.arrays import Float, UInt8
 from ssljax.system.errors import UsageError
+from ssljax.system.files import write_bytes
 
 Tree = dict[str, Any]
 
@@ -170,14 +171,10 @@ def write_safetensors(
     """
     from safetensors.numpy import save  # noqa: PLC0415 (only exports need it)
 
-    path = Path(path)
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        write_bytes(Path(path), content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(
             f"cannot write {path} ({error.strerror}); name a file in a folder that exists and can"
             " be written"

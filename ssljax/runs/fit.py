@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ssljax.config.config import Config
@@ -28,24 +27,30 @@ from ssljax.runs.checkpoint import (
     Checkpoints,
     SaveFailed,
     abstract,
+    name_newest_checkpoint,
     restore_newest,
     saved_steps,
     set_aside,
 )
 from ssljax.runs.folder import (
     FolderTaken,
+    check_folder,
     check_same_run,
-    check_writable,
     describe,
     hold_folder,
     write_run,
 )
 from ssljax.runs.manifest import saved_history
-from ssljax.runs.metrics import MetricsFile, MetricsReport, NonFiniteMetrics, read_metrics
-from ssljax.runs.report import write_report
+from ssljax.runs.metrics import (
+    MetricsFile,
+    MetricsReport,
+    NonFiniteMetrics,
+    check_finite,
+    read_metrics,
+)
+from ssljax.runs.report import try_to_write_report
 from ssljax.runs.sinks import Sink, open_sink
 from ssljax.runs.start import start_from
-from ssljax.system.arrays import Array, PyTree
 from ssljax.system.distributed import (
     EVALUATION_SECONDS,
     agree,
@@ -55,7 +60,6 @@ from ssljax.system.distributed import (
     wait_for_all,
 )
 from ssljax.system.environment import ENVIRONMENT_FILE, environment
-from ssljax.system.errors import UsageError
 from ssljax.system.files import write_json
 from ssljax.system.interruption import StopRequest, Watchdog
 from ssljax.system.profiler import Profiler
@@ -153,7 +157,7 @@ def fit(
     """
     workdir = Path(workdir)
     progress = progress and is_first()
-    agree(lambda: _check_folder(workdir, config))
+    agree(lambda: check_folder(workdir, config))
 
     # Data: all of it in memory, or a sample, and where the rest is streamed from.
     if dataset is not None and test is None and trained is None:
@@ -240,7 +244,7 @@ def fit(
             progress=progress,
         )
         if is_first():
-            _write_report(workdir)
+            try_to_write_report(workdir)
     return RunResult(state, read_metrics(workdir), training.network, config, evaluation)
 
 
@@ -284,7 +288,7 @@ def run_training_loop(
       UsageError: A streamed image is damaged and not to be skipped.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_name_the_checkpoint(workdir))  # first in, so after all is saved
+        stack.enter_context(name_newest_checkpoint(workdir))  # first in, so after all is saved
         bar = stack.enter_context(
             TrainingProgress(config.num_steps, config.batch_size, step, enabled=progress)
         )
@@ -348,7 +352,7 @@ def run_training_loop(
                 measure(state)
             if step // config.checkpoint_every > last_save or is_last or is_stop:
                 report.flush()
-                _check_finite(state, step)
+                check_finite(state.params, step)
                 with watchdog.paused():  # until the save before is on the disk
                     checkpoints.save(
                         step,
@@ -390,45 +394,3 @@ def _open_images(
         return dataset, source_of(dataset) if config.stream == "always" else None
     with loading_progress(config.data, enabled=progress) as report:
         return training_data(build_reading(config), config.split, report)
-
-
-def _check_folder(workdir: Path, config: Config) -> None:
-    check_writable(workdir)
-    check_same_run(workdir, config, None)
-
-
-@jax.jit
-def _all_finite(params: PyTree) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
-
-
-def _check_finite(state: TrainState, step: int) -> None:
-    """Refuse to save what cannot be gone back to: the loss of a step does not see its update."""
-    if not _all_finite(state.params):
-        raise NonFiniteMetrics(
-            f"step {step} left parameters that are not finite; lower --optimizer.learning-rate or"
-            " raise --optimizer.warmup-steps, in another --workdir"
-        )
-
-
-@contextlib.contextmanager
-def _name_the_checkpoint(workdir: Path) -> Iterator[None]:
-    """Add to the message of a run that diverged where it can be taken up again."""
-    try:
-        yield
-    except NonFiniteMetrics as error:
-        steps = saved_steps(workdir)
-        where = (
-            f"the newest checkpoint is that of step {steps[-1]} in {workdir / CHECKPOINTS}"
-            if steps
-            else f"no checkpoint was saved yet in {workdir}"
-        )
-        raise NonFiniteMetrics(f"{error}; {where}") from error
-
-
-def _write_report(workdir: Path) -> None:
-    """Write the page; what cannot be shown there does not undo a finished run."""
-    try:
-        write_report(workdir)
-    except UsageError as error:
-        notice(f"no report: {error}")

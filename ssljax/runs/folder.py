@@ -111,6 +111,16 @@ def check_writable(workdir: Path) -> None:
         )
 
 
+def check_folder(workdir: Path, config: Config) -> None:
+    """Refuse a folder that cannot be written, or that holds another run; makes nothing.
+
+    Raises:
+      UsageError: It is one of these.
+    """
+    check_writable(workdir)
+    check_same_run(workdir, config, None)
+
+
 def write_run(workdir: Path, config: Config, description: RunDescription) -> None:
     """Write the configuration and the description."""
     write_json(workdir / CONFIG_FILE, config_dict(config))

@@ -1,8 +1,10 @@
 """What a finished checkpoint consists of: the digest of every file, and what it was worth.
 
-Orbax notices most damage by itself, but not all of it, and not before reading everything. The
-manifest is written after Orbax has committed; a checkpoint whose process was killed in between
-has none and is left to Orbax.
+Sealing reads every file once more, from the page cache, because the store gives no checksums of
+what matters: it checks its indexes, but of 60 single-bit flips in the file that holds the arrays
+(Orbax 0.12.8, tensorstore 0.1.86) 60 were restored as another state without a word. The manifest
+is written after Orbax has committed; a checkpoint whose process was killed in between has none and
+is left to Orbax.
 """
 
 import hashlib
@@ -32,7 +34,7 @@ class Manifest(NamedTuple):
 
 
 def seal(folder: Path, manifest: Manifest, history: bytes) -> None:
-    """Add the history of metrics to a committed checkpoint, then the digests of all files."""
+    """Seal a committed checkpoint: add the history of metrics, then the digests of all files."""
     (folder / HISTORY_FILE).write_bytes(history)
     files = {
         str(path.relative_to(folder)): _digest(path)
@@ -49,7 +51,7 @@ def seal(folder: Path, manifest: Manifest, history: bytes) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a checkpoint, without checking its files; none where there is none.
+    """Return the manifest of a checkpoint, without checking its files; none where there is none.
 
     Raises:
       UsageError: It is damaged.
@@ -59,7 +61,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def check_files(folder: Path) -> bool:
-    """Whether a checkpoint has a manifest; all its files are then as they were written.
+    """Return whether a checkpoint has a manifest; all its files are then as they were written.
 
     Raises:
       UsageError: The manifest is damaged, or a file is missing or has changed.
@@ -77,7 +79,7 @@ def check_files(folder: Path) -> bool:
 
 
 def saved_history(folder: Path) -> bytes | None:
-    """The lines of metrics up to a sealed checkpoint; none where it was not sealed."""
+    """Return the lines of metrics up to a sealed checkpoint; none where it was not sealed."""
     path = folder / HISTORY_FILE
     return path.read_bytes() if (folder / MANIFEST_FILE).exists() and path.exists() else None
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ssljax.runs.sinks import Sink
+from ssljax.system.arrays import Array, PyTree
 from ssljax.system.files import read_json_lines, write_text
 from ssljax.system.progress import TrainingProgress
 
@@ -169,3 +171,21 @@ def _is_ready(metrics: Mapping[str, Any]) -> bool:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float | int]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+@jax.jit
+def _all_finite(params: PyTree) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
+
+
+def check_finite(params: PyTree, step: int) -> None:
+    """Refuse parameters that cannot be gone back to: the loss of a step does not see its update.
+
+    Raises:
+      NonFiniteMetrics: A parameter is not finite.
+    """
+    if not _all_finite(params):
+        raise NonFiniteMetrics(
+            f"step {step} left parameters that are not finite; lower --optimizer.learning-rate or"
+            " raise --optimizer.warmup-steps, in another --workdir"
+        )

@@ -19,6 +19,7 @@ import numpy as np
 from ssljax.runs.metrics import read_metrics
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, read_json_lines, write_text
+from ssljax.system.progress import notice
 
 REPORT_FILE = "report.html"
 
@@ -174,6 +175,14 @@ def write_report(workdir: Path) -> Path:
     path = workdir / REPORT_FILE
     write_text(path, page(f"Run {workdir.absolute().name}", parts))
     return path
+
+
+def try_to_write_report(workdir: Path) -> None:
+    """Write the page of a run; what cannot be shown there does not undo a finished run."""
+    try:
+        write_report(workdir)
+    except UsageError as error:
+        notice(f"no {REPORT_FILE}: {error}")
 
 
 def _lines(found: Sequence[Any]) -> list[dict[str, Any]]:

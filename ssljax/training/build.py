@@ -16,9 +16,7 @@ from ssljax.losses.table import LOSSES
 from ssljax.nets import table
 from ssljax.nets.network import Network, Numerics
 from ssljax.system.errors import UsageError
-from ssljax.training.large_batch import lamb, lars
-from ssljax.training.moving_average import byol_decay
-from ssljax.training.optimizer import adam, adamw, constant, sgd, sgdw, warmup_cosine
+from ssljax.training.optimizer import adam, byol_decay, constant, lamb, lars, sgd, warmup_cosine
 from ssljax.training.state import TrainState, averaged_state
 from ssljax.training.step import MakeViews
 from ssljax.training.views import make_composite_views, make_views
@@ -170,9 +168,11 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     b1, b2 = settings.momentum, settings.square_decay
     rules: dict[str, Callable[[], optax.GradientTransformation]] = {
         "sgd": lambda: sgd(rate, settings.momentum, decay, nesterov=settings.nesterov),
-        "sgdw": lambda: sgdw(rate, settings.momentum, decay, nesterov=settings.nesterov),
+        "sgdw": lambda: sgd(
+            rate, settings.momentum, decay, nesterov=settings.nesterov, decoupled=True
+        ),
         "adam": lambda: adam(rate, decay, b1=b1, b2=b2),
-        "adamw": lambda: adamw(rate, decay, b1=b1, b2=b2),
+        "adamw": lambda: adam(rate, decay, b1=b1, b2=b2, decoupled=True),
         "lars": lambda: lars(
             rate,
             settings.momentum,

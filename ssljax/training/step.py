@@ -17,8 +17,8 @@ from ssljax.losses.objective import Objective
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ssljax.training.accumulation import accumulated_gradient
-from ssljax.training.moving_average import moving_average
 from ssljax.training.observers import Observer
+from ssljax.training.optimizer import moving_average
 from ssljax.training.parallel import GLOBAL, Placement
 from ssljax.training.state import Average, TrainState
 

@@ -7,8 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ssljax.nets.convolution import convolved, num_parts
-from ssljax.system.cpu import compiler_options
-from ssljax.system.host_memory import keep_freed_memory
+from ssljax.system.cpu import compiler_options, keep_freed_memory
 
 
 def _plain(x, kernel, stride):
@@ -86,7 +85,7 @@ def test_options_are_ones_that_this_compiler_knows():
 
 
 def test_memory_is_left_alone_where_an_accelerator_is(monkeypatch):
-    monkeypatch.setattr("ssljax.system.host_memory._ACCELERATORS", ("null",))
+    monkeypatch.setattr("ssljax.system.cpu._ACCELERATORS", ("null",))
     assert keep_freed_memory() is False
-    monkeypatch.setattr("ssljax.system.host_memory.sys.platform", "darwin")
+    monkeypatch.setattr("ssljax.system.cpu.sys.platform", "darwin")
     assert keep_freed_memory() is False

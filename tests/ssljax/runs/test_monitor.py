@@ -128,7 +128,7 @@ def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp
     (cut / "neighbors.jsonl").write_text("".join(lines[:2]) + stale)
     with monkeypatch.context() as patch:
         # Parameters that a step spoiled are not saved: the checkpoint before stays the newest.
-        patch.setattr("ssljax.runs.fit._all_finite", lambda params: jnp.zeros((), bool))
+        patch.setattr("ssljax.runs.metrics._all_finite", lambda params: jnp.zeros((), bool))
         with pytest.raises(NonFiniteMetrics, match=r"step 20 left .* is that of step 10 in"):
             _fit(cut)
     resumed = _fit(cut)
