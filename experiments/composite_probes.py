@@ -12,7 +12,7 @@ from experiments.representations import (
     representations,
 )
 from experiments.small_data import Pair
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset
 from ssljax.data.sources import Dataset
 from ssljax.measure.probe import ridge_probe
 from ssljax.nets.network import Network
@@ -42,7 +42,7 @@ def composite_images(pair: Pair, strength: float) -> CompositeImages:
     """Clean composites, no digit dropped, at the strength that a network was trained with.
 
     Args:
-      pair: Backgrounds with ink, as `ssljax.data.composites.inked` makes them.
+      pair: Backgrounds with ink, as `ssljax.data.composites.overlay_digits` makes them.
       strength: Opacity of the digits.
 
     Returns:
@@ -50,7 +50,7 @@ def composite_images(pair: Pair, strength: float) -> CompositeImages:
     """
     digits = pair.train.num_classes
     backgrounds = len(pair.train.group_names) // digits
-    train, test = (blended_dataset(part, strength) for part in pair)
+    train, test = (clean_dataset(part, strength) for part in pair)
     below = [_background_labels(part, backgrounds) for part in pair]
     return CompositeImages(
         train,

@@ -33,7 +33,7 @@ from experiments.table import print_results
 from experiments.trained import trained
 from experiments.training_images import images_of
 from experiments.trainings import DIGIT_DROPS, DIGIT_STRENGTHS, seeded, trainings
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset
 
 EXAMPLES = 4
 SCOPE = (
@@ -108,7 +108,7 @@ def run(out: Path, scale: str) -> Results:
         path,
         strengths,
         drops,
-        np.stack([blended_dataset(examples, s).images[:EXAMPLES] for s in sizes.strengths]),
+        np.stack([clean_dataset(examples, s).images[:EXAMPLES] for s in sizes.strengths]),
     )
     write_results(out / "results.json", results)
     write_report(

@@ -39,7 +39,7 @@ from experiments.table import print_results
 from experiments.trained import trained, work_left
 from experiments.training_images import shortcuts_of
 from experiments.trainings import seeded, trainings
-from ssljax.data.shortcuts import GROUP_NAMES
+from ssljax.data.composites import GROUP_NAMES
 
 LAYERS = {"groups-none": ("feature",), "groups-entropy": ENDS, "groups-contrastive": ENDS}
 SCOPE = (

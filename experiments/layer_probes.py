@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.representations import features_of
 from experiments.view_geometry import LAYERS, network_views
-from ssljax.augment.augment import random_changes
+from ssljax.augment.augment import draw_changes
 from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
 from ssljax.measure.probe import linear_probe, regression_probe
@@ -99,7 +99,7 @@ def parameter_information(
 
 
 # Op by op, drawing them takes longer than the networks do.
-_drawn = jax.jit(random_changes, static_argnums=1)
+_drawn = jax.jit(draw_changes, static_argnums=1)
 
 
 def _flat(views: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.augment.corruptions import corrupted
+from ssljax.augment.corruptions import corrupt
 from ssljax.data.datasets import Dataset
 from ssljax.system.arrays import UInt8
 
@@ -40,5 +40,5 @@ def corrupted_images(
 @partial(jax.jit, static_argnums=4)
 def _corrupted(root, images, rows, severity, kind):
     keys = jax.vmap(partial(jax.random.fold_in, root))(rows)
-    changed = corrupted(keys, images.astype(jnp.float32) / 255, kind, severity)
+    changed = corrupt(keys, images.astype(jnp.float32) / 255, kind, severity)
     return jnp.floor(changed * 255).astype(jnp.uint8)

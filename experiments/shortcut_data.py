@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from experiments.small_data import Pair
+from ssljax.data.composites import Design, divide_objects, make_two_shortcuts
 from ssljax.data.datasets import Dataset
-from ssljax.data.shortcuts import Design, make_two_shortcuts, objects_divided
 
 ALIGNED = 0.95
 """Share of a class's training images with its own background, and with its own digit: UrbanCars."""
@@ -40,7 +40,7 @@ def two_shortcuts(
     Raises:
       UsageError: A class has no more than `held_out` objects, or the side does not fit.
     """
-    to_train, to_validate = objects_divided(images.train, held_out)
+    to_train, to_validate = divide_objects(images.train, held_out)
     aligned = Design(per_class, ALIGNED, ALIGNED)
 
     def balanced(count: int) -> Design:

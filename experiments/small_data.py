@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.errors import InputError
 from ssljax.data.datasets import Dataset, open_dataset
-from ssljax.data.sources import in_memory
+from ssljax.data.sources import read_into_memory
 from ssljax.system.arrays import UInt8
 
 
@@ -51,7 +51,7 @@ def _opened(name: str, split: str, count: int) -> Dataset:
     opened = open_dataset(name, split)
     if isinstance(opened, Dataset):
         return opened
-    return in_memory(opened, indices=range(min(count, len(opened))))
+    return read_into_memory(opened, indices=range(min(count, len(opened))))
 
 
 def first(dataset: Dataset, count: int) -> Dataset:

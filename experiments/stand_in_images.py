@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.sizes import SIDE
 from experiments.small_data import Pair, first, padded
-from ssljax.data.composites import inked
+from ssljax.data.composites import overlay_digits
 from ssljax.data.datasets import Dataset, load_dataset
 
 
@@ -23,7 +23,7 @@ def digits_as(data: str, num_train: int, num_test: int) -> Pair:
     """
     images, digits = enlarged_digits(num_train, num_test)
     if data == "mnist_on_cifar":
-        return Pair(*(inked(*pair) for pair in zip(images, digits)))
+        return Pair(*(overlay_digits(*pair) for pair in zip(images, digits)))
     if data == "cifar100_coarse":
         return Pair(*map(_halved_labels, images))
     return images

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed.task import Task, finished
-from ssljax.augment.augment import two_views
 from ssljax.augment.policies import SIMCLR_POLICY
+from ssljax.augment.views import make_view_pair
 from ssljax.system.cpu import compiler_options
 
 IMAGES = 256
@@ -28,7 +28,7 @@ def two_views_256() -> Task:
 
     def views(key, step, stored):
         pixels = stored.astype(jnp.float32) / 255
-        return two_views(key, step, identity, pixels, SIMCLR_POLICY, 1.0)
+        return make_view_pair(key, step, identity, pixels, SIMCLR_POLICY, 1.0)
 
     compiled = jax.jit(views, compiler_options=compiler_options())
     key, steps = jax.random.key(0), itertools.count()

@@ -1,9 +1,4 @@
-"""Random views of images: on the device, batched, inside the compiled step.
-
-A view depends on one key alone. `two_views` derives the keys from (root key, step, identity of
-the example), never from the batch: half a batch gives the same views bit for bit, and so do
-eight devices, two hosts or a resumed run.
-"""
+"""One random view of each image: on the device, batched, inside the compiled step."""
 
 import math
 
@@ -12,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.augment.changes import Changes as Changes
-from ssljax.augment.changes import random_changes as random_changes
+from ssljax.augment.changes import draw_changes as draw_changes
 from ssljax.augment.color import (
     ColorMap,
     apply_color,
@@ -21,100 +16,48 @@ from ssljax.augment.color import (
     identity_map,
     jitter_map,
 )
-from ssljax.augment.filters import blurred, masked, solarized
-from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY
+from ssljax.augment.filters import blur, mask_square, solarize
+from ssljax.augment.geometry import apply_geometry
 from ssljax.augment.policies import Policy as Policy
-from ssljax.augment.resample import resample_dense, resample_separable
-from ssljax.system.arrays import Array, Float, Int, PRNGKeyArray
+from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
 
-__all__ = [
-    "DIGITS_POLICY",
-    "IDENTITY",
-    "NOISE_POLICY",
-    "SIMCLR_POLICY",
-    "Changes",
-    "Policy",
-    "augment",
-    "changed_images",
-    "random_changes",
-    "two_views",
-]
 
+def apply_changes(
+    images: Float[Array, "batch height width channels"],
+    changes: Changes,
+    policy: Policy,
+    *,
+    side: int | None = None,
+    log_aspect: Float[Array, " batch"] | None = None,
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Apply given changes to images: all that a policy does except to add noise and to drop.
 
-def changed_images(
-    images: Float[Array, "batch height width channels"], changes: Changes, policy: Policy
-) -> Float[Array, "batch height width channels"]:
-    r"""Images after given changes: all that a policy does except to add noise and to drop.
-
-    Geometry first. Output pixel p (centered on the image) reads the source at
-
-        center + exp(log_scale) diag(exp(-log_aspect/2), exp(log_aspect/2)) R p + shift
-
-    in (row, column) order, after p has been flipped and mapped into the crop's rectangle;
-    ``R = [[cos, sin], [-sin, cos]]`` turns the picture counter-clockwise for a positive angle.
-    Then blur, the color map (jitter, grayscale, ``exp(log_contrast) x + brightness``, cast),
-    solarization and the mask.
+    Geometry first (see :func:`ssljax.augment.geometry.apply_geometry`), then blur, the color map
+    (jitter, grayscale, ``exp(log_contrast) x + brightness``, cast), solarization and the mask.
 
     Args:
         images: batch of images, float.
         changes: what to do with each; only what the policy switches on is looked at.
         policy: which changes are switched on (static: it decides what is compiled).
+        side: height and width of the result; those of the images by default.
+        log_aspect: where the images are squeezed pictures, their log width over height.
 
     Returns:
-        Images of the same shape.
+        The changed images.
     """
-    images = _changed_geometry(images, changes, policy)
+    images = apply_geometry(images, changes, policy, side=side, log_aspect=log_aspect)
     if policy.blur_variance:
-        images = blurred(images, changes.blur_variance)
-    images = _changed_color(images, changes, policy)
+        images = blur(images, changes.blur_variance)
+    images = _apply_color_changes(images, changes, policy)
     if policy.solarize:
-        images = solarized(images, changes.solarize > 0)
+        images = solarize(images, changes.solarize > 0)
     if policy.mask:
-        images = masked(images, changes.mask_top, changes.mask_left, changes.mask_side)
+        images = mask_square(images, changes.mask_top, changes.mask_left, changes.mask_side)
     return images
 
 
-def _changed_geometry(images, changes, policy):
-    moved = policy.shift or policy.log_scale or policy.log_aspect
-    cropped = policy.crop_area or policy.crop_log_aspect
-    if not (policy.rotation or moved or cropped or policy.flip):
-        return images
-    _, height, width, _ = images.shape
-
-    def crop(size, start, length, flip):
-        centered = jnp.arange(size, dtype=images.dtype)[None, :] - (size - 1) / 2
-        out = centered * (1 - 2 * flip)[:, None]
-        if not cropped:
-            return out
-        middle = (start + length / 2 - 0.5)[:, None] * size
-        # Not beyond the centers of the crop's border pixels, nor of the image's.
-        reach = jnp.maximum(0, (length[:, None] * size - 1) / 2)
-        return middle + jnp.clip(out * length[:, None], -reach, reach)
-
-    rows = crop(height, changes.crop_top, changes.crop_height, jnp.zeros_like(changes.flip))
-    columns = crop(width, changes.crop_left, changes.crop_width, changes.flip)
-    scale_y = jnp.exp(changes.log_scale - changes.log_aspect / 2)[:, None]
-    scale_x = jnp.exp(changes.log_scale + changes.log_aspect / 2)[:, None]
-    origin_y = (changes.shift_y * height + (height - 1) / 2)[:, None]
-    origin_x = (changes.shift_x * width + (width - 1) / 2)[:, None]
-    if not policy.rotation:
-        return resample_separable(
-            images, scale_y * rows + origin_y, scale_x * columns + origin_x, policy.interpolation
-        )
-
-    cosine = jnp.cos(changes.rotation)[:, None, None]
-    sine = jnp.sin(changes.rotation)[:, None, None]
-    rows, columns = rows[:, :, None], columns[:, None, :]
-    return resample_dense(
-        images,
-        scale_y[..., None] * (cosine * rows + sine * columns) + origin_y[..., None],
-        scale_x[..., None] * (cosine * columns - sine * rows) + origin_x[..., None],
-        policy.interpolation,
-    )
-
-
-def _changed_color(images, changes, policy):
+def _apply_color_changes(images, changes, policy):
     batch, _, _, channels = images.shape
     jittered = (
         policy.jitter_brightness
@@ -156,8 +99,11 @@ def augment(
     images: Float[Array, "batch height width channels"],
     policy: Policy,
     strength: float | int | Float[Array, ""],
-) -> Float[Array, "batch height width channels"]:
-    """One random view of each image.
+    *,
+    side: int | None = None,
+    log_aspect: Float[Array, " batch"] | None = None,
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Make one random view of each image.
 
     Args:
         keys: typed threefry keys of shape (batch,), one per image.
@@ -165,9 +111,13 @@ def augment(
             its unit; the shipped policies expect pixels from 0 to 1).
         policy: ranges at strength 1; static under `jax.jit`.
         strength: scale of all ranges, at least 0; traced, so that a sweep compiles once.
+        side: height and width of the views; those of the images by default.
+        log_aspect: where the images are pictures squeezed into a square, the logarithm of each
+            one's width over its height.
 
     Returns:
-        Views of the same shape and type. At strength 0 these are the images, to rounding.
+        Views of the same type. At strength 0 these are the images, to rounding; of squeezed
+        pictures the largest square in the middle.
 
     Raises:
         UsageError: for keys that are not threefry keys.
@@ -177,20 +127,20 @@ def augment(
         bit however the batch is divided into parts of 2, 4, 8, ... images; one
         image alone, an odd part or an eager call may differ by a rounding.
     """
-    _require_threefry(keys)
-    changed = changed_images(images, random_changes(keys, policy, strength), policy)
+    require_threefry(keys)
+    changes = draw_changes(keys, policy, strength, log_aspect=log_aspect)
+    changed = apply_changes(images, changes, policy, side=side, log_aspect=log_aspect)
+    shape = changed.shape[1:]
     if policy.pixel_drop:
-        kept = jax.vmap(
-            lambda key: jax.random.uniform(jax.random.fold_in(key, 3), images.shape[1:3])
-        )(keys) >= jnp.asarray(policy.pixel_drop * strength, jnp.float32)
+        kept = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 3), shape[:2]))(
+            keys
+        ) >= jnp.asarray(policy.pixel_drop * strength, jnp.float32)
         changed = jnp.where(kept[..., None], changed, 0)
     if policy.patch_drop:
         changed = jnp.where(_kept_patches(keys, changed, policy, strength), changed, 0)
     if policy.noise:
         noise = jax.vmap(
-            lambda key: jax.random.normal(
-                jax.random.fold_in(key, 1), images.shape[1:], images.dtype
-            )
+            lambda key: jax.random.normal(jax.random.fold_in(key, 1), shape, images.dtype)
         )(keys)
         changed = changed + jnp.asarray(policy.noise * strength, images.dtype) * noise
     return changed
@@ -210,39 +160,8 @@ def _kept_patches(keys, images, policy, strength):
     return kept[:, row[:, None], column[None, :], None]
 
 
-def two_views(
-    key: PRNGKeyArray,
-    step: int | Int[Array, ""],
-    indices: Int[Array, " batch"],
-    images: Float[Array, "batch height width channels"],
-    policy: Policy,
-    strength: float | int | Float[Array, ""],
-) -> Float[Array, "batch 2 height width channels"]:
-    """Two random views of each image: a batch of positive pairs.
-
-    Args:
-        key: root key of the run's augmentations, typed threefry, shape ().
-        step: training step.
-        indices: what identifies each example within this step, the only thing (besides `key`
-            and `step`) that its views depend on: the data set index when a step's examples are
-            distinct; the position in the global batch when they are drawn with replacement, so
-            that an example drawn twice gets different views.
-        images: the examples.
-        policy: ranges at strength 1; static under `jax.jit`.
-        strength: scale of all ranges; traced.
-
-    Returns:
-        Views, first and second of each pair along axis 1.
-    """
-    _require_threefry(key)
-    step_key = jax.random.fold_in(key, step)
-    keys = jax.vmap(lambda index: jax.random.split(jax.random.fold_in(step_key, index)))(indices)
-    return jax.vmap(
-        lambda view_keys: augment(view_keys, images, policy, strength), in_axes=1, out_axes=1
-    )(keys)
-
-
-def _require_threefry(key):
+def require_threefry(key: Array) -> None:
+    """Refuse keys whose random numbers depend on the batch they are drawn in."""
     if str(jax.random.key_impl(key)) != "threefry2x32":
         raise UsageError(
             f"augmentation needs threefry keys, got {jax.random.key_impl(key)}, whose numbers "

@@ -48,10 +48,14 @@ class Changes(NamedTuple):
 _NUM_DRAWS = 32
 
 
-def random_changes(
-    keys: Array, policy: Policy, strength: float | int | Float[Array, ""]
+def draw_changes(
+    keys: Array,
+    policy: Policy,
+    strength: float | int | Float[Array, ""],
+    *,
+    log_aspect: Float[Array, " batch"] | None = None,
 ) -> Changes:
-    """The changes that a policy draws for each key.
+    """Draw the changes of a policy for each key.
 
     Every change reads its own random number whether or not another one is switched on: two
     policies that differ in one field agree in all other changes.
@@ -60,6 +64,10 @@ def random_changes(
         keys: typed keys of shape (batch,).
         policy: ranges at strength 1.
         strength: scale of all ranges, at least 0; may be traced.
+        log_aspect: logarithm of the width over the height of pictures that are stored squeezed
+            into a square. The crop then has its aspect in the picture as it was; one that does not
+            fit is made smaller (where an ordinary crop is cut to the image), and below strength 1
+            it stays near the middle: at strength 0 it is the largest square in the middle.
 
     Returns:
         One set of changes per key.
@@ -69,10 +77,24 @@ def random_changes(
     chance = (uniform.T + 1) / 2
     strength = jnp.asarray(strength, uniform.dtype)
 
-    area = 1 - (1 - jnp.maximum(1 - policy.crop_area * strength, SMALLEST_CROP)) * chance[5]
+    least = jnp.maximum(1 - policy.crop_area * strength, SMALLEST_CROP)
+    most = 1.0
+    if policy.crop_area_min:
+        most = jnp.maximum(1 - policy.crop_area_min * strength, least)
+    area = most - (most - least) * chance[5]
     aspect = jnp.exp(policy.crop_log_aspect * strength * u[6])
-    crop_height = jnp.minimum(1, jnp.sqrt(area / aspect))
-    crop_width = jnp.minimum(1, jnp.sqrt(area * aspect))
+    top, left = chance[7], chance[8]
+    if log_aspect is None:
+        crop_height = jnp.minimum(1, jnp.sqrt(area / aspect))
+        crop_width = jnp.minimum(1, jnp.sqrt(area * aspect))
+    else:
+        # In units of the square that the picture was squeezed into.
+        squeezed = aspect * jnp.exp(-log_aspect)
+        crop_height, crop_width = jnp.sqrt(area / squeezed), jnp.sqrt(area * squeezed)
+        fit = jnp.minimum(1, 1 / jnp.maximum(crop_height, crop_width))
+        crop_height, crop_width = crop_height * fit, crop_width * fit
+        freedom = jnp.minimum(1, strength)
+        top, left = (0.5 + freedom * (place - 0.5) for place in (top, left))
 
     jittered = (chance[14] < policy.jitter_probability) * strength
 
@@ -89,8 +111,8 @@ def random_changes(
         log_aspect=policy.log_aspect * strength * u[4],
         crop_height=crop_height,
         crop_width=crop_width,
-        crop_top=chance[7] * (1 - crop_height),
-        crop_left=chance[8] * (1 - crop_width),
+        crop_top=top * (1 - crop_height),
+        crop_left=left * (1 - crop_width),
         flip=((chance[9] < policy.flip) & (strength > 0)).astype(uniform.dtype),
         jitter_brightness=factor(policy.jitter_brightness, u[10]),
         jitter_contrast=factor(policy.jitter_contrast, u[11]),

@@ -32,13 +32,13 @@ _REACH = 2
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
-def corrupted(
+def corrupt(
     keys: Array,
     images: Float[Array, "batch height width channels"],
     kind: str,
     severity: int | Int[Array, ""],
 ) -> Float[Array, "batch height width channels"]:
-    """Each image corrupted in one way.
+    """Corrupt each image in one way.
 
     gaussian_noise: plus Gaussian noise. shot_noise: Poisson counts of photons. impulse_noise:
     values set to 0 or 1. speckle_noise: plus the value times Gaussian noise. gaussian_blur;
@@ -79,13 +79,13 @@ def _level(table, place, images):
     return jnp.asarray(np.array(table), images.dtype)[place]
 
 
-def _drawn(keys, draw):
+def _draw(keys, draw):
     return jax.vmap(draw)(keys)
 
 
 def _gaussian_noise(keys, images, place):
     shape = images.shape[1:]
-    noise = _drawn(keys, lambda key: jax.random.normal(key, shape, images.dtype))
+    noise = _draw(keys, lambda key: jax.random.normal(key, shape, images.dtype))
     return images + _level(_GAUSSIAN_NOISE, place, images) * noise
 
 
@@ -96,7 +96,7 @@ def _shot_noise(keys, images, place):
 
 
 def _impulse_noise(keys, images, place):
-    chance = _drawn(keys, lambda key: jax.random.uniform(key, images.shape[1:], images.dtype))
+    chance = _draw(keys, lambda key: jax.random.uniform(key, images.shape[1:], images.dtype))
     amount = _level(_IMPULSES, place, images)
     # Below amount/2 pepper, from there to amount salt: two fair halves of the values hit.
     return jnp.where(chance < amount / 2, 0, jnp.where(chance < amount, 1, images))
@@ -104,7 +104,7 @@ def _impulse_noise(keys, images, place):
 
 def _speckle_noise(keys, images, place):
     shape = images.shape[1:]
-    noise = _drawn(keys, lambda key: jax.random.normal(key, shape, images.dtype))
+    noise = _draw(keys, lambda key: jax.random.normal(key, shape, images.dtype))
     return images + images * _level(_SPECKLE, place, images) * noise
 
 
@@ -189,7 +189,7 @@ def _fog(keys, images, place):
     if height != width:
         raise UsageError(f"fog is made for square images, these are {height}x{width}: crop them")
     side = 2 ** math.ceil(math.log2(height))
-    noise = _drawn(
+    noise = _draw(
         keys, lambda key: jax.random.uniform(key, (side, side), images.dtype, minval=-1.0)
     )
     thickness = _level([pair[0] for pair in _FOG], place, images)

@@ -12,7 +12,7 @@ _PRECISION = jax.lax.Precision.HIGHEST
 
 
 def heat_kernel(variance: Float[Array, " batch"], size: int) -> Float[Array, "batch size size"]:
-    r"""Gaussian blur of `size` pixels as a matrix, ``C^T diag(exp(-variance w^2 / 2)) C``.
+    r"""Return Gaussian blurs of `size` pixels as matrices ``C^T diag(exp(-variance w^2 / 2)) C``.
 
     C is the orthonormal cosine transform (DCT-II), whose frequencies are w_k = pi k / size: the
     heat flow of the even (mirror) continuation of the band-limited image. An exact semigroup in
@@ -28,10 +28,10 @@ def heat_kernel(variance: Float[Array, " batch"], size: int) -> Float[Array, "ba
     return jnp.einsum("ki,bk,kj->bij", basis, damping, basis, precision=_PRECISION)
 
 
-def blurred(
+def blur(
     images: Float[Array, "batch height width channels"], variance: Float[Array, " batch"]
 ) -> Float[Array, "batch height width channels"]:
-    """Gaussian blur of each image, mirrored at its borders.
+    """Blur each image with a Gaussian, mirrored at its borders.
 
     Args:
         images: batch of images.
@@ -50,20 +50,20 @@ def blurred(
     return jnp.einsum("bij,bjkc,blk->bilc", rows, images, columns, precision=_PRECISION)
 
 
-def solarized(
+def solarize(
     images: Float[Array, "batch height width channels"], chosen: Bool[Array, " batch"]
 ) -> Float[Array, "batch height width channels"]:
-    """Chosen images with every value x of at least 1/2 replaced by 1 - x."""
+    """Return the images, every value x of at least 1/2 in the chosen ones replaced by 1 - x."""
     return jnp.where(chosen[:, None, None, None] & (images >= 0.5), 1 - images, images)
 
 
-def masked(
+def mask_square(
     images: Float[Array, "batch height width channels"],
     top: Float[Array, " batch"],
     left: Float[Array, " batch"],
     side: Float[Array, " batch"],
 ) -> Float[Array, "batch height width channels"]:
-    """Images with the pixels whose centers lie in a rectangle set to 0.
+    """Set the pixels whose centers lie in a square to 0.
 
     Args:
         images: batch of images.

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.augment.augment import Changes, changed_images
+from ssljax.augment.augment import Changes, apply_changes
 from ssljax.augment.policies import Policy
 from ssljax.system.arrays import Array, Float
 
@@ -95,7 +95,7 @@ def group_element(
         mask_left=zeros,
         mask_side=zeros,
     )
-    return changed_images(images, changes, _ALL)
+    return apply_changes(images, changes, _ALL)
 
 
 def generator_scales(policy: Policy) -> Float[np.ndarray, " generators"]:

@@ -22,7 +22,7 @@ class Policy(Settings):
     With strength s and u drawn uniformly from [-1, 1], independently per view and per change,
     the changes are, in this order:
 
-    Geometry, one resampling (see :mod:`ssljax.augment.resample`). All but the crop read zero
+    Geometry, one resampling (see :mod:`ssljax.augment.geometry`). All but the crop read zero
     outside the image; the crop never reads outside its own rectangle. Then color, blur,
     solarization, what is set to 0, and noise.
     """
@@ -44,6 +44,12 @@ class Policy(Settings):
         "a random crop keeps a fraction of the area uniform in [1 - crop_area * s, 1], never"
         " less than 0.04, at a uniform position",
         NONNEGATIVE,
+    )
+    crop_area_min: float = setting(
+        0.0,
+        "fraction of the area that every crop leaves out: it keeps at most 1 - crop_area_min * s"
+        " (local crops of multi-crop)",
+        FRACTION,
     )
     crop_log_aspect: float = setting(
         0.0,

@@ -17,10 +17,9 @@ from ssljax.cli.run_commands import taken_cluster
 from ssljax.config.config import NAMED_POLICIES, Config, PolicyChoice
 from ssljax.config.overrides import overridden
 from ssljax.config.presets import preset
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset, dataset_like
 from ssljax.data.datasets import load_dataset
 from ssljax.data.run_data import measured_images
-from ssljax.data.transfer import dataset_like
 from ssljax.measure.evaluation import EVALUATION_FILE, PROTOCOL, evaluation, protocol
 from ssljax.measure.measurements import MOMENTS, load_pair, write_layer_moments
 from ssljax.measure.moment_sums import write_moments
@@ -95,7 +94,7 @@ def moments(values: argparse.Namespace) -> int:
             first=max(values.images, 0),
             progress=report,
         )
-    dataset = blended_dataset(dataset, Config().digit_strength)
+    dataset = clean_dataset(dataset, Config().digit_strength)
     images = _first_images(dataset.images, values.images)
     center = mean_image(dataset.images, dataset.pixel_scale) if values.centre else None
     with counted("moments", len(images)) as report:
@@ -181,7 +180,7 @@ def spectra(values: argparse.Namespace) -> int:
     config = run.config
     with loading_progress(config.data) as report:
         dataset = measured_images(build_reading(config), config.split, report)
-    dataset = blended_dataset(dataset, config.digit_strength)
+    dataset = clean_dataset(dataset, config.digit_strength)
     dataset = dataclasses.replace(
         dataset,
         images=_first_images(dataset.images, values.images),

@@ -1,25 +1,71 @@
-"""Digits on natural images, as data: backgrounds and ink kept apart until a view is made.
+"""Pictures made of CIFAR-10 and MNIST: digits on natural images, and two shortcuts in one picture.
 
-Where the digit has ink (pixels above 0) the composite is ``(1 - s) background + s digit``,
-elsewhere the background; s is the digit's strength. Blended on the fly (see
-:mod:`ssljax.augment.composites`), a view without its digit is the clean background, also at s = 1
-where a blend could not be undone.
+Digits on images keep backgrounds and ink apart until a view is made. Where the digit has ink
+(pixels above 0) the composite is ``(1 - s) background + s digit``, elsewhere the background; s is
+the digit's strength. Blended on the fly (:func:`ssljax.augment.views.make_views`), a view without
+its digit is the clean background, also at s = 1 where a blend could not be undone.
+
+Two shortcuts follow the design of UrbanCars: an object (an automobile or a truck, the class to
+learn) stands in the middle, half as wide as the picture, before a background (another image: sky
+and sea, or forest and field), with a co-occurring digit (a zero or a one) below it, a quarter as
+wide. In the training images background and digit each go with the class as often as chosen; in the
+test images all eight combinations are equally frequent.
 """
 
 import dataclasses
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 
-from ssljax.data.sources import Dataset, Progress, in_memory
+from ssljax.data.sources import Dataset, Progress, read_into_memory
 from ssljax.data.tfds import open_split
-from ssljax.system.arrays import UInt8
+from ssljax.system.arrays import Int, UInt8
 from ssljax.system.errors import UsageError
 
 DIGIT_SIDE = 16
 
+OBJECT_CLASSES = ((1,), (9,))
+"""CIFAR-10 classes of the object: automobile, truck."""
+BACKGROUND_CLASSES = ((0, 8), (4, 6))
+"""CIFAR-10 classes of the background: airplane and ship, deer and frog."""
+DIGIT_CLASSES = ((0,), (1,))
+GROUP_NAMES = tuple(
+    f"{car}, {background} background, digit {digit}"
+    for car, background, digit in itertools.product(
+        ("automobile", "truck"), ("sky", "land"), ("zero", "one")
+    )
+)
+NUM_GROUPS = len(GROUP_NAMES)
+
+
+class Design(NamedTuple):
+    """How many images, and how often each shortcut goes with the class.
+
+    Attributes:
+        per_class: images of each class.
+        background: fraction of a class's images with its own background.
+        digit: fraction with its own digit, independently of the background.
+    """
+
+    per_class: int
+    background: float
+    digit: float
+
+
+DESIGNS = {
+    "train": Design(4000, 0.95, 0.95),
+    "val": Design(500, 0.5, 0.5),
+    "test": Design(500, 0.5, 0.5),
+}
+"""UrbanCars' numbers."""
+
+_HELD_OUT = 1000
+"""Objects of each class, the last of CIFAR-10's training images, that only validation shows."""
+
 
 def load_mnist_on_cifar(split: str, data_dir: str | None, progress: Progress | None) -> Dataset:
-    """MNIST digits on CIFAR-10 images, the i-th on the i-th; labels and groups are `inked`'s.
+    """Load MNIST digits on CIFAR-10 images, the i-th on the i-th, as `overlay_digits` does.
 
     Args:
         split: "train" (50000 images) or "test" (10000).
@@ -35,14 +81,14 @@ def load_mnist_on_cifar(split: str, data_dir: str | None, progress: Progress | N
     if split not in ("train", "test"):
         raise UsageError(f"mnist_on_cifar has no {split} split; it has train, test")
     backgrounds, digits = (
-        in_memory(open_split(name, split, "label", data_dir, 0), progress=progress)
+        read_into_memory(open_split(name, split, "label", data_dir, 0), progress=progress)
         for name in ("cifar10", "mnist")
     )
-    return dataclasses.replace(inked(backgrounds, digits), name="mnist_on_cifar")
+    return dataclasses.replace(overlay_digits(backgrounds, digits), name="mnist_on_cifar")
 
 
-def inked(backgrounds: Dataset, digits: Dataset) -> Dataset:
-    """The i-th digit, resized to 16 pixels and padded, with the i-th background.
+def overlay_digits(backgrounds: Dataset, digits: Dataset) -> Dataset:
+    """Put the i-th digit, resized to 16 pixels and padded, with the i-th background.
 
     Args:
         backgrounds: color images of at least 16 pixels a side (CIFAR-10).
@@ -66,7 +112,7 @@ def inked(backgrounds: Dataset, digits: Dataset) -> Dataset:
     images = np.zeros((count, height, width, 4), np.uint8)
     images[..., :3] = backgrounds.images[:count]
     top, left = (height - DIGIT_SIDE) // 2, (width - DIGIT_SIDE) // 2
-    images[:, top : top + DIGIT_SIDE, left : left + DIGIT_SIDE, 3] = resized(
+    images[:, top : top + DIGIT_SIDE, left : left + DIGIT_SIDE, 3] = resize_gray(
         digits.images[:count, :, :, 0], DIGIT_SIDE
     )
     return Dataset(
@@ -85,29 +131,149 @@ def inked(backgrounds: Dataset, digits: Dataset) -> Dataset:
     )
 
 
-def blended_dataset(dataset: Dataset, digit_strength: float) -> Dataset:
-    """Every image with its ink blended in: what probes are trained and tested on.
+def load_two_shortcuts(split: str, data_dir: str | None, progress: Progress | None) -> Dataset:
+    """Make the set of :data:`DESIGNS` from CIFAR-10 and MNIST.
+
+    Training and validation objects are different training images of CIFAR-10; test images use
+    only test images of both sets.
 
     Args:
-        dataset: images with ink; one without is returned as it is.
-        digit_strength: opacity of the ink, from 0 to 1.
+        split: "train", "val" or "test".
+        data_dir: where the TFDS directories of both are.
+        progress: called while they are read.
 
     Returns:
-        Three-channel images, rounded to uint8: at most half a level from the blend.
+        The images; groups are ``4 object + 2 background + digit``.
+
+    Raises:
+        UsageError: for another split, and for data that is missing or damaged.
     """
-    if not dataset.has_ink:
-        return dataset
-    ink = dataset.images[..., 3:]
-    mixed = np.empty((*ink.shape[:3], 3), np.uint8)
-    for part in np.array_split(np.arange(len(ink)), -(-len(ink) // 4096)):
-        background, over = dataset.images[part, ..., :3].astype(np.float32), ink[part]
-        blend = (1 - digit_strength) * background + digit_strength * over.astype(np.float32)
-        mixed[part] = np.floor(np.where(over > 0, blend, background) + 0.5).astype(np.uint8)
-    return dataclasses.replace(dataset, images=mixed, has_ink=False)
+    if split not in DESIGNS:
+        raise UsageError(f"two_shortcuts has no {split} split; it has {', '.join(DESIGNS)}")
+    part = "test" if split == "test" else "train"
+    images, digits = (
+        read_into_memory(open_split(name, part, "label", data_dir, 0), progress=progress)
+        for name in ("cifar10", "mnist")
+    )
+    if split != "test":
+        images = divide_objects(images, _HELD_OUT)[split == "val"]
+    made = make_two_shortcuts(images, digits, DESIGNS[split], seed=list(DESIGNS).index(split))
+    return dataclasses.replace(made, name="two_shortcuts")
 
 
-def resized(images: UInt8[np.ndarray, "n height width"], side: int) -> UInt8[np.ndarray, "n s s"]:
-    """Gray images scaled to `side` pixels: bilinear with antialiasing.
+def divide_objects(images: Dataset, held_out: int) -> tuple[Dataset, Dataset]:
+    """Divide images into those for training and those for validation, with different objects.
+
+    Args:
+        images: CIFAR-10, or color images with its class numbers.
+        held_out: objects of each class, the last ones, that only validation shows.
+
+    Returns:
+        Those to train on and those to validate with; backgrounds are in both.
+
+    Raises:
+        UsageError: if a class has no more objects than that.
+    """
+    held = np.zeros(len(images), bool)
+    objects = np.isin(images.labels, OBJECT_CLASSES)
+    for classes in OBJECT_CLASSES:
+        rows = np.flatnonzero(np.isin(images.labels, classes))
+        if not 0 < held_out < len(rows):
+            raise UsageError(
+                f"{held_out} objects held out of {len(rows)}; wanted at least one and not all"
+            )
+        held[rows[-held_out:]] = True
+
+    def part(keep):
+        return dataclasses.replace(images, images=images.images[keep], labels=images.labels[keep])
+
+    return part(~held), part(held | ~objects)
+
+
+def make_two_shortcuts(
+    images: Dataset, digits: Dataset, design: Design, *, seed: int, side: int = 32
+) -> Dataset:
+    """Make pictures of an object with two shortcuts, a function of the arguments alone.
+
+    Args:
+        images: CIFAR-10, or color images with its class numbers.
+        digits: MNIST, or gray images of digits on a black ground.
+        design: numbers and correlations.
+        seed: decides which images are put together.
+        side: height and width of the pictures; a multiple of 4.
+
+    Returns:
+        ``2 design.per_class`` pictures, by group; counts in a group are rounded to the nearest
+        whole image. Objects are all different where the set has enough of them.
+
+    Raises:
+        UsageError: for correlations outside [0, 1], a side that is no multiple of 4, or a set
+            without one of the classes.
+    """
+    if not (0 <= design.background <= 1 and 0 <= design.digit <= 1) or design.per_class < 1:
+        raise UsageError(f"{design}: wanted fractions from 0 to 1 and at least one image a class")
+    if side % 4 or side < 8:
+        raise UsageError(f"side is {side}; wanted a multiple of 4, at least 8")
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(NUM_GROUPS), group_counts(design))
+    labels, backgrounds, shapes = groups // 4, groups // 2 % 2, groups % 2
+    pictures = _scale(images.images[_draw_rows(images, BACKGROUND_CLASSES, backgrounds, rng)], side)
+    objects = _scale(images.images[_draw_rows(images, OBJECT_CLASSES, labels, rng)], side // 2)
+    ink = resize_gray(
+        digits.images[_draw_rows(digits, DIGIT_CLASSES, shapes, rng), :, :, 0], side // 4
+    )
+    quarter = side // 4
+    pictures[:, quarter : 3 * quarter, quarter : 3 * quarter] = objects
+    # The digit is as bright as its ink where it has any, so that no frame betrays it.
+    below = pictures[:, 3 * quarter :, (side - quarter) // 2 : (side + quarter) // 2]
+    below[:] = np.where(ink[..., None] > 0, ink[..., None], below)
+    return Dataset(
+        pictures,
+        labels.astype(np.int32),
+        images.pixel_scale,
+        2,
+        f"two shortcuts of {images.name} and {digits.name}",
+        groups=groups.astype(np.int32),
+        group_names=GROUP_NAMES,
+    )
+
+
+def group_counts(design: Design) -> Int[np.ndarray, " groups"]:
+    """Return the images in each of the eight groups; those of a class add up to ``per_class``."""
+    own = design.per_class * np.array([design.background, 1 - design.background])
+    both = np.floor(np.outer(own, [design.digit, 1 - design.digit]) + 0.5).astype(int).ravel()
+    # Rounding is made up for in the largest group.
+    both[np.argmax(both)] += design.per_class - both.sum()
+    return np.concatenate([both, both[::-1]])
+
+
+def _draw_rows(dataset, classes, wanted, rng):
+    """Rows of images of each wanted class: in random order, repeated only when all are used up."""
+    rows = np.empty(len(wanted), int)
+    for which, labels in enumerate(classes):
+        places = np.flatnonzero(wanted == which)
+        pool = np.flatnonzero(np.isin(dataset.labels, labels))
+        if not len(pool):
+            raise UsageError(f"{dataset.name} has no images of class {labels[0]}: give a full set")
+        rounds = -(-len(places) // len(pool)) if len(places) else 0
+        order = [rng.permutation(pool) for _ in range(rounds)]
+        rows[places] = np.concatenate([np.empty(0, int), *order])[: len(places)]
+    return rows
+
+
+def _scale(
+    images: UInt8[np.ndarray, "n h w channels"], side: int
+) -> UInt8[np.ndarray, "n side side channels"]:
+    """Color images at another size."""
+    if images.shape[1:3] == (side, side):
+        return images.copy()
+    return np.stack([resize_gray(images[..., c], side) for c in range(images.shape[3])], axis=-1)
+
+
+def resize_gray(
+    images: UInt8[np.ndarray, "n height width"], side: int
+) -> UInt8[np.ndarray, "n s s"]:
+    """Scale gray images to `side` pixels: bilinear with antialiasing.
 
     Each output pixel averages the input with a triangle as wide as the scale factor (the filter
     of Pillow's BILINEAR); rounded to the nearest integer.

@@ -1,32 +1,30 @@
-"""Image data sets by name: digits, TFDS directories, folders, composites, arrays from a file.
+"""Image data sets by name: a table with one line for each.
 
 Images stay uint8 until they are on the device; `pixel_scale` maps them to floats there.
 """
 
-import zipfile
-import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from ssljax.data.composites import load_mnist_on_cifar
-from ssljax.data.folders import open_class_folders, open_urbancars, open_waterbirds
-from ssljax.data.shortcuts import load_two_shortcuts
+from ssljax.data.array_files import ARRAY_SPLITS, load_array_file
+from ssljax.data.composites import load_mnist_on_cifar, load_two_shortcuts
+from ssljax.data.folders import Decoded, open_class_folders, open_urbancars, open_waterbirds
 from ssljax.data.sources import (
     RESIDENT_GIB,
     Dataset,
     ImageSource,
     OnDamaged,
     Progress,
-    in_memory,
-    joined,
+    join_sources,
+    read_into_memory,
 )
 from ssljax.data.tfds import open_split
 from ssljax.system.errors import UsageError
 
 __all__ = [
+    "DATASETS",
     "DATASET_NAMES",
     "SPLITS",
     "Dataset",
@@ -37,50 +35,120 @@ __all__ = [
     "open_dataset",
 ]
 
-ARRAYS_PREFIX = "arrays:"
 NUM_TRAINING_DIGITS = 1300
 PHOTOGRAPH_SIDE = 224
 """Height and width that images of different sizes are decoded to by default."""
 
+SPLITS = ("train", "test", "all", "val", "unlabelled")
 
-class _Prepared(NamedTuple):
-    """A TFDS data set: its name there, its label, and its split for each of ours."""
+
+class Request(NamedTuple):
+    """What is asked of a data set.
+
+    Attributes:
+        name: as the user gave it.
+        argument: its part after the colon or slash: a path, or a corruption.
+        split: one that the data set has.
+        data_dir: where TFDS directories are.
+        decoded: size of photographs.
+        progress: called while what is small is read.
+    """
 
     name: str
-    label: str
-    splits: Mapping[str, str]
+    argument: str
+    split: str
+    data_dir: str | None
+    decoded: Decoded
+    progress: Progress | None
 
 
-_TRAIN_TEST = {"train": "train", "test": "test"}
-_TFDS = {
-    "cifar10": _Prepared("cifar10", "label", _TRAIN_TEST),
-    "cifar100": _Prepared("cifar100", "label", _TRAIN_TEST),
-    "cifar100_coarse": _Prepared("cifar100", "coarse_label", _TRAIN_TEST),
-    "mnist": _Prepared("mnist", "label", _TRAIN_TEST),
-    "stl10": _Prepared("stl10", "label", {**_TRAIN_TEST, "unlabelled": "unlabelled"}),
-    "imagenet2012": _Prepared("imagenet2012", "label", {"train": "train", "test": "validation"}),
-    "imagenet_r": _Prepared("imagenet_r", "label", {"test": "test"}),
-    "imagenet_a": _Prepared("imagenet_a", "label", {"test": "test"}),
+class Entry(NamedTuple):
+    """A data set of the table.
+
+    Attributes:
+        open: returns the images of a request, in memory or as a source.
+        splits: what splits there are.
+        argument: what follows the name, for instance ":PATH"; empty for nothing.
+    """
+
+    open: Callable[[Request], Dataset | ImageSource]
+    splits: tuple[str, ...]
+    argument: str = ""
+
+
+def _prepared(
+    tfds_name: str = "", label: str = "label", argument: str = "", **splits: str
+) -> Entry:
+    """A data set that TFDS prepares: its label there, and its split for each of ours."""
+    splits = splits or {"train": "train", "test": "test"}
+    joint = ("all",) if {"train", "test"} <= set(splits) else ()
+
+    def open_prepared(request: Request) -> ImageSource:
+        parts = ("train", "test") if request.split == "all" else (request.split,)
+        side, squeezed_into = request.decoded
+        name = tfds_name or request.name
+        opened = [
+            open_split(name, splits[part], label, request.data_dir, side, squeezed_into)
+            for part in parts
+        ]
+        return join_sources(opened, request.name)
+
+    return Entry(open_prepared, (*splits, *joint), argument)
+
+
+def _open_digits(request: Request) -> Dataset:
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    rows = {
+        "train": order[:NUM_TRAINING_DIGITS],
+        "test": order[NUM_TRAINING_DIGITS:],
+        "all": order,
+    }[request.split]
+    images = pixels[rows].astype(np.uint8).reshape(-1, 8, 8, 1)
+    return Dataset(images, labels[rows].astype(np.int32), 1 / 16, 10, "digits")
+
+
+_FOLDER_SPLITS = ("train", "val", "test")
+_KIND = "/KIND_SEVERITY"
+
+DATASETS = {
+    "digits": Entry(_open_digits, ("train", "test", "all")),
+    "cifar10": _prepared(),
+    "cifar100": _prepared(),
+    "cifar100_coarse": _prepared("cifar100", "coarse_label"),
+    "mnist": _prepared(),
+    "stl10": _prepared(train="train", test="test", unlabelled="unlabelled"),
+    "imagenet2012": _prepared(train="train", test="validation"),
+    "imagenet_r": _prepared(test="test"),
+    "imagenet_a": _prepared(test="test"),
+    "cifar10_corrupted": _prepared(argument=_KIND, test="test"),
+    "imagenet2012_corrupted": _prepared(argument=_KIND, test="validation"),
+    "mnist_on_cifar": Entry(
+        lambda ask: load_mnist_on_cifar(ask.split, ask.data_dir, ask.progress), ("train", "test")
+    ),
+    "two_shortcuts": Entry(
+        lambda ask: load_two_shortcuts(ask.split, ask.data_dir, ask.progress), _FOLDER_SPLITS
+    ),
+    "folder": Entry(
+        lambda ask: open_class_folders(ask.argument, ask.split, ask.decoded),
+        _FOLDER_SPLITS,
+        ":PATH",
+    ),
+    "waterbirds": Entry(
+        lambda ask: open_waterbirds(ask.argument, ask.split, ask.decoded), _FOLDER_SPLITS, ":PATH"
+    ),
+    "urbancars": Entry(
+        lambda ask: open_urbancars(ask.argument, ask.split, ask.decoded), _FOLDER_SPLITS, ":PATH"
+    ),
+    "arrays": Entry(
+        lambda ask: load_array_file(ask.argument, ask.split, ask.name), ARRAY_SPLITS, ":FILE.npz"
+    ),
 }
-_CORRUPTED = {
-    "cifar10_corrupted": {"test": "test"},
-    "imagenet2012_corrupted": {"test": "validation"},
-}
-_FOLDERS = {
-    "folder": open_class_folders,
-    "waterbirds": open_waterbirds,
-    "urbancars": open_urbancars,
-}
-_COMPOSITES = {"mnist_on_cifar": load_mnist_on_cifar, "two_shortcuts": load_two_shortcuts}
-DATASET_NAMES = (
-    "digits",
-    *_TFDS,
-    *(f"{name}/KIND_SEVERITY" for name in _CORRUPTED),
-    *_COMPOSITES,
-    *(f"{name}:PATH" for name in _FOLDERS),
-    f"{ARRAYS_PREFIX}FILE.npz",
-)
-SPLITS = ("train", "test", "all", "val", "unlabelled")
+"""The data sets. To add one: a function that opens it, and a line here."""
+
+DATASET_NAMES = tuple(f"{name}{entry.argument}" for name, entry in DATASETS.items())
 
 
 def open_dataset(
@@ -89,9 +157,10 @@ def open_dataset(
     data_dir: str | None = None,
     *,
     side: int = PHOTOGRAPH_SIDE,
+    squeezed_into: int = 0,
     progress: Progress | None = None,
 ) -> Dataset | ImageSource:
-    """One split of a named data set, left on disk where it is stored image by image.
+    """Open one split of a named data set, left on disk where it is stored image by image.
 
     Args:
         name: "digits" (8x8 handwritten digits bundled with scikit-learn, pixels 0 to 16);
@@ -99,9 +168,9 @@ def open_dataset(
             superclasses), "mnist", "stl10", "imagenet2012", "imagenet_r", "imagenet_a",
             "cifar10_corrupted/fog_5" and "imagenet2012_corrupted/fog_5" (any corruption and
             severity of TFDS); made of CIFAR-10 and MNIST "mnist_on_cifar" and "two_shortcuts";
-            "folder:PATH" with a subfolder for each class, "waterbirds:PATH" and
-            "urbancars:PATH" as published; or "arrays:FILE.npz" with keys `images` (uint8) and
-            `labels`, and optionally `test_images` and `test_labels`.
+            "folder:PATH" with a subfolder for each class or image files alone, "waterbirds:PATH"
+            and "urbancars:PATH" as published; or "arrays:FILE.npz"
+            (:func:`ssljax.data.array_files.load_array_file`).
         split: "train", "test", "all" (train, then test), and where they exist "val" and
             "unlabelled" (STL-10). Digits have 1300 training and 497 test images by a fixed
             permutation. An arrays file without test keys has no "test". ImageNet's test images
@@ -109,6 +178,8 @@ def open_dataset(
         data_dir: where the TFDS directories are; by default the environment variable
             TFDS_DATA_DIR, then TFDS's own default.
         side: height and width that photographs (ImageNet, folders) are decoded to.
+        squeezed_into: side of the square that whole photographs are squeezed into, for random
+            crops of all of them; 0: their middle is cut out.
         progress: called while what is small is read.
 
     Returns:
@@ -119,34 +190,16 @@ def open_dataset(
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split {split!r}; wanted one of {', '.join(SPLITS)}")
-    if name.startswith(ARRAYS_PREFIX):
-        _check_has(name, split, ("train", "test", "all"))
-        return _arrays(name, split)
-    if name == "digits":
-        _check_has(name, split, ("train", "test", "all"))
-        return _digits(split)
-    if name in _COMPOSITES:
-        return _COMPOSITES[name](split, data_dir, progress)
-    kind, _, path = name.partition(":")
-    if kind in _FOLDERS and path:
-        _check_has(name, split, ("train", "val", "test"))
-        return _FOLDERS[kind](path, split, side)
-    prepared = _TFDS.get(name)
-    base, _, corruption = name.partition("/")
-    if base in _CORRUPTED:
-        if not corruption:
+    kind, separator, argument = _parts_of(name)
+    entry = DATASETS.get(kind)
+    if entry is None or bool(argument and separator) != bool(entry.argument):
+        if entry is not None and entry.argument.startswith("/"):
             raise UsageError(f"{name} needs a corruption and its severity, such as {name}/fog_5")
-        prepared = _Prepared(name, "label", _CORRUPTED[base])
-    if prepared is None:
         raise UsageError(f"unknown data set {name!r}; known are {', '.join(DATASET_NAMES)}")
-    parts = ("train", "test") if split == "all" else (split,)
-    for part in parts:
-        _check_has(name, part, tuple(prepared.splits))
-    opened = [
-        open_split(prepared.name, prepared.splits[part], prepared.label, data_dir, side)
-        for part in parts
-    ]
-    return joined(opened, name)
+    if split not in entry.splits:
+        raise UsageError(f"{name} has no {split} split; it has {', '.join(entry.splits)}")
+    decoded = Decoded(side, squeezed_into)
+    return entry.open(Request(name, argument, split, data_dir, decoded, progress))
 
 
 def load_dataset(
@@ -160,7 +213,7 @@ def load_dataset(
     first: int = 0,
     progress: Progress | None = None,
 ) -> Dataset:
-    """One split of a named data set, in memory.
+    """Read one split of a named data set into memory.
 
     Args:
         name: as for `open_dataset`.
@@ -184,83 +237,11 @@ def load_dataset(
     if isinstance(opened, Dataset):
         return opened
     part = range(min(first, len(opened))) if first and opened.gib > limit_gib else None
-    return in_memory(
+    return read_into_memory(
         opened, on_damaged=on_damaged, limit_gib=limit_gib, indices=part, progress=progress
     )
 
 
-def _check_has(name, split, splits):
-    if split not in splits:
-        raise UsageError(f"{name} has no {split} split; it has {', '.join(splits)}")
-
-
-def _digits(split):
-    from sklearn.datasets import load_digits  # noqa: PLC0415
-
-    pixels, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(pixels))
-    rows = {
-        "train": order[:NUM_TRAINING_DIGITS],
-        "test": order[NUM_TRAINING_DIGITS:],
-        "all": order,
-    }[split]
-    images = pixels[rows].astype(np.uint8).reshape(-1, 8, 8, 1)
-    return Dataset(images, labels[rows].astype(np.int32), 1 / 16, 10, "digits")
-
-
-def _arrays(name, split):
-    path = Path(name.removeprefix(ARRAYS_PREFIX))
-    needs = "wanted an .npz file with uint8 images (n, height, width[, channels]) and labels (n,)"
-    try:
-        # Opened here: np.load leaves a file open that turns out not to be its own.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise UsageError(f"no file {path}; {needs}") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        RuntimeError,  # encrypted, or packed by a method that zipfile does not know
-        MemoryError,  # a damaged shape
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise UsageError(f"{path} cannot be read as an .npz file; {needs}") from error
-    prefixes = {"train": ("",), "test": ("test_",), "all": ("", "test_")}[split]
-    if split == "all" and "test_images" not in arrays:
-        prefixes = ("",)
-    pairs = []
-    for prefix in prefixes:
-        keys = (f"{prefix}images", f"{prefix}labels")
-        missing = [key for key in keys if key not in arrays]
-        if missing:
-            found = ", ".join(arrays) or "nothing"
-            raise UsageError(
-                f"{path} has no {' and no '.join(missing)} (it holds {found}); {needs}"
-            )
-        pairs.append(_checked_pair(path, arrays[keys[0]], arrays[keys[1]], needs))
-    images = np.concatenate([images for images, _ in pairs])
-    labels = np.concatenate([labels for _, labels in pairs])
-    # Labels of the other split count too, so that both splits have the same classes.
-    kinds = {key: arrays[key] for key in ("labels", "test_labels") if key in arrays}
-    for key, array in kinds.items():
-        if not np.issubdtype(array.dtype, np.integer) or array.size == 0 or array.max() >= 2**31:
-            raise UsageError(f"{path} holds {key} of {array.dtype} {array.shape}; {needs}")
-    num_classes = 1 + max(int(array.max()) for array in kinds.values())
-    return Dataset(images, labels, 1 / 255, num_classes, name)
-
-
-def _checked_pair(path, images, labels, needs):
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.size == 0:
-        raise UsageError(f"{path} holds images of {images.dtype} {images.shape}; {needs}")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-        raise UsageError(
-            f"{path} holds labels of {labels.dtype} {labels.shape} for {len(images)} images; "
-            f"{needs}"
-        )
-    if labels.min() < 0:
-        raise UsageError(f"{path} holds the label {labels.min()}; labels count from 0")
-    return images if images.ndim == 4 else images[..., None], labels.astype(np.int32)
+def _parts_of(name):
+    """A name, what separates it from its argument, and the argument."""
+    return name.partition(":") if ":" in name else name.partition("/")

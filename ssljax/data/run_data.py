@@ -12,10 +12,13 @@ from ssljax.data.datasets import (
     Progress,
     open_dataset,
 )
-from ssljax.data.sources import RESIDENT_GIB, damage_report, in_memory, source_of
+from ssljax.data.sources import RESIDENT_GIB, damage_report, read_into_memory, source_of
 from ssljax.system.progress import notice
 
 SAMPLE_GIB = 0.25
+SQUEEZE = 9 / 7
+"""Side of the square that whole photographs are squeezed into for random crops, over the side of
+the views: 288 pixels for views of 224, as many pixels as a 4:3 photograph of shorter side 250."""
 
 
 class RunData(NamedTuple):
@@ -40,6 +43,10 @@ class Reading(NamedTuple):
       on_damaged: Whether damaged images are refused, or left out and named.
       stream: Whether images are read while training; ``auto`` for sets larger than the limit.
       resident_gib: Largest set kept in memory, in GiB.
+      crops: Whether random crops are trained on. Photographs (images of many sizes) are then kept
+        whole, squeezed into a square, so that a crop is taken from all of the photograph at its
+        own resolution; otherwise the middle square is all that is ever shown. What is measured
+        shows the middle square.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Reading(NamedTuple):
     on_damaged: OnDamaged = "refuse"
     stream: Literal["auto", "always", "never"] = "auto"
     resident_gib: float = RESIDENT_GIB
+    crops: bool = False
 
 
 def training_data(reading: Reading, split: str, report: Progress | None = None) -> RunData:
@@ -65,7 +73,8 @@ def training_data(reading: Reading, split: str, report: Progress | None = None) 
     Raises:
       UsageError: The data are missing or damaged, or too large not to be streamed.
     """
-    opened = _opened(reading, split, report)
+    squeezed_into = round(SQUEEZE * reading.side) if reading.crops else 0
+    opened = _opened(reading, split, report, squeezed_into)
     if isinstance(opened, Dataset):
         return RunData(opened, source_of(opened) if reading.stream == "always" else None)
     is_large = opened.gib > reading.resident_gib
@@ -84,7 +93,8 @@ def measured_images(reading: Reading, split: str, report: Progress | None = None
       report: Called with (images read, images in all).
 
     Returns:
-      All of them where they fit, otherwise an evenly spaced part of them; a line says so.
+      All of them where they fit, otherwise an evenly spaced part of them: a line says so, and
+      `Dataset.available` says of how many.
 
     Raises:
       UsageError: The data are missing or damaged.
@@ -95,9 +105,14 @@ def measured_images(reading: Reading, split: str, report: Progress | None = None
     return _read(reading, opened, reading.resident_gib, report)
 
 
-def _opened(reading, split, report):
+def _opened(reading, split, report, squeezed_into=0):
     return open_dataset(
-        reading.name, split, reading.data_dir or None, side=reading.side, progress=report
+        reading.name,
+        split,
+        reading.data_dir or None,
+        side=reading.side,
+        squeezed_into=squeezed_into,
+        progress=report,
     )
 
 
@@ -113,7 +128,7 @@ def _read(reading, source, gib, report):
 
 def _all(reading, source, report, **options):
     limits = {"limit_gib": reading.resident_gib, **options}
-    dataset = in_memory(source, on_damaged=reading.on_damaged, progress=report, **limits)
+    dataset = read_into_memory(source, on_damaged=reading.on_damaged, progress=report, **limits)
     if dataset.damaged:
         notice(damage_report(dataset.damaged, source.name))
     return dataset

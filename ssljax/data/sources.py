@@ -33,14 +33,19 @@ class Dataset:
         images: (n, height, width, channels).
         labels: class of each image, from 0; -1 where the data set gives none.
         pixel_scale: ``images * pixel_scale`` are floats from 0 to 1.
-        num_classes: number of classes of the whole data set.
+        num_classes: number of classes of the whole data set; 0 where there are no labels at all.
         name: as given to :func:`ssljax.data.datasets.load_dataset`.
+        class_names: what the classes are, where the data set says so.
         groups: group of each image, from 0: its class together with the attributes that are
             spuriously related to it. None where the data set has no groups.
         group_names: what the groups are.
         damaged: records that could not be decoded and were left out.
         has_ink: whether the last channel is ink, blended onto the others when a view is made
-            (see :mod:`ssljax.augment.composites`).
+            (see :func:`ssljax.augment.views.make_views`).
+        squeezed_side: height and width that a network sees where the images are whole photographs
+            squeezed into a square (:func:`ssljax.data.decoding.squeeze_photograph`); 0: they are
+            not.
+        available: images of the split where these are a sample of them; 0: these are all.
     """
 
     images: UInt8[np.ndarray, "n height width channels"]
@@ -52,12 +57,22 @@ class Dataset:
     group_names: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     has_ink: bool = False
+    class_names: tuple[str, ...] = ()
+    squeezed_side: int = 0
+    available: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the pictures a network sees; ink is not a channel."""
         height, width, channels = self.images.shape[1:]
+        if self.squeezed_side:
+            height = width = self.squeezed_side
         return height, width, channels - self.has_ink
+
+    @property
+    def is_labeled(self) -> bool:
+        """Whether every image has a class."""
+        return bool(len(self.labels)) and int(self.labels.min()) >= 0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,11 +102,13 @@ class ImageSource:
             pickled for other processes.
         num_images: number of images.
         image_shape: (height, width, channels) that every image is decoded to.
-        num_classes: number of classes of the whole data set.
+        num_classes: number of classes of the whole data set; 0 where there are no labels.
         name: as given to :func:`ssljax.data.datasets.open_dataset`.
         fingerprint: changes with the files the images come from.
         group_names: what the groups are; empty where there are none.
         pixel_scale: ``images * pixel_scale`` are floats from 0 to 1.
+        class_names: what the classes are, where the data set says so.
+        squeezed_side: as in `Dataset`.
     """
 
     read: Callable[[Sequence[int]], Sequence[Example | Damaged]]
@@ -102,6 +119,8 @@ class ImageSource:
     fingerprint: int
     group_names: tuple[str, ...] = ()
     pixel_scale: float = 1 / 255
+    class_names: tuple[str, ...] = ()
+    squeezed_side: int = 0
 
     def __len__(self) -> int:
         return self.num_images
@@ -113,21 +132,21 @@ class ImageSource:
 
 
 def damage_report(damaged: Sequence[str], of: str) -> str:
-    """``3 damaged images of NAME left out: A, B, C``."""
+    """Return ``3 damaged images of NAME left out: A, B, C``."""
     more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
     noun = "image" if len(damaged) == 1 else "images"
     return f"{len(damaged)} damaged {noun} of {of} left out: {', '.join(damaged[:_NAMED])}{more}"
 
 
-def refusal(damaged: Damaged) -> UsageError:
-    """The error for a damaged record that is not to be skipped."""
+def damage_error(damaged: Damaged) -> UsageError:
+    """Return the error for a damaged record that is not to be skipped."""
     return UsageError(
         f"{damaged.record} cannot be decoded ({damaged.why}); restore it, or pass"
         " --on-damaged skip (on_damaged='skip') to leave such records out"
     )
 
 
-def in_memory(
+def read_into_memory(
     source: ImageSource,
     *,
     on_damaged: OnDamaged = "refuse",
@@ -135,7 +154,7 @@ def in_memory(
     indices: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Images of a source, decoded by several threads into one array.
+    """Decode images of a source, by several threads, into one array.
 
     Args:
         source: where the images are.
@@ -169,7 +188,7 @@ def in_memory(
                 if isinstance(example, Damaged):
                     if on_damaged == "refuse":
                         pool.shutdown(wait=False, cancel_futures=True)
-                        raise refusal(example)
+                        raise damage_error(example)
                     damaged.append(example.record)
                     continue
                 images[kept], labels[kept], groups[kept] = example
@@ -190,6 +209,9 @@ def in_memory(
         groups=groups[:kept] if source.group_names else None,
         group_names=source.group_names,
         damaged=tuple(damaged),
+        class_names=source.class_names,
+        squeezed_side=source.squeezed_side,
+        available=0 if total == source.num_images else source.num_images,
     )
 
 
@@ -206,7 +228,7 @@ class _Arrays:
 
 
 def source_of(dataset: Dataset, fingerprint: int = 0) -> ImageSource:
-    """A data set in memory as a source."""
+    """Return a data set in memory as a source."""
     height, width, channels = dataset.images.shape[1:]
     return ImageSource(
         read=_Arrays(dataset),
@@ -217,6 +239,8 @@ def source_of(dataset: Dataset, fingerprint: int = 0) -> ImageSource:
         fingerprint=fingerprint,
         group_names=dataset.group_names,
         pixel_scale=dataset.pixel_scale,
+        class_names=dataset.class_names,
+        squeezed_side=dataset.squeezed_side,
     )
 
 
@@ -237,8 +261,8 @@ class _Joined:
         return examples
 
 
-def joined(parts: Sequence[ImageSource], name: str) -> ImageSource:
-    """Splits of one data set, one after the other."""
+def join_sources(parts: Sequence[ImageSource], name: str) -> ImageSource:
+    """Return the splits of one data set as one source, one after the other."""
     first = parts[0]
     if len(parts) == 1:
         return dataclasses.replace(first, name=name)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssljax.data.batches import epoch_constants, permuted_on_host
-from ssljax.data.sources import Damaged, ImageSource, OnDamaged, refusal
+from ssljax.data.sources import Damaged, ImageSource, OnDamaged, damage_error
 from ssljax.system.arrays import Int, PRNGKeyArray, UInt8, UInt32
 from ssljax.system.errors import UsageError
 
@@ -206,7 +206,7 @@ class Stream:
 
     def _met(self, damaged: Damaged) -> None:
         if self._on_damaged == "refuse":
-            raise refusal(damaged)
+            raise damage_error(damaged)
         if damaged.record not in self.damaged:
             self.damaged[damaged.record] = damaged.why
             if self._notice is not None:

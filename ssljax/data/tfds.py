@@ -10,13 +10,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssljax.data.decoding import exact_image, photograph, undecodable
+from ssljax.data.decoding import exact_image, photograph, squeeze_photograph, undecodable
 from ssljax.data.sources import Damaged, Example, ImageSource
 from ssljax.system.errors import UsageError
 
 
-def open_split(name: str, split: str, label: str, data_dir: str | None, side: int) -> ImageSource:
-    """A split of a data set prepared by TFDS.
+def open_split(
+    name: str,
+    split: str,
+    label: str,
+    data_dir: str | None,
+    side: int = 0,
+    squeezed_into: int = 0,
+) -> ImageSource:
+    """Open a split of a data set prepared by TFDS.
 
     Reads a few thousand small records a second. A data set that is not prepared is downloaded
     and prepared the ordinary TFDS way where TensorFlow is installed, and refused where it is not.
@@ -28,6 +35,8 @@ def open_split(name: str, split: str, label: str, data_dir: str | None, side: in
         data_dir: where its directory is; by default the variable TFDS_DATA_DIR, then TFDS's own.
         side: height and width that photographs of different sizes are decoded to; sets whose
             images have one size keep it.
+        squeezed_into: side of the square that whole photographs are squeezed into instead
+            (:func:`ssljax.data.decoding.squeeze_photograph`); 0: the middle is cut out.
 
     Returns:
         The records, in order.
@@ -55,16 +64,21 @@ def open_split(name: str, split: str, label: str, data_dir: str | None, side: in
         features: Any = info.features
         shape = features["image"].shape
         fixed = None not in shape
-        records = Records(name, split, label, data_dir, shape if fixed else None, side)
+        squeezed_into = 0 if fixed else squeezed_into
+        stored = squeezed_into or side
+        records = Records(
+            name, split, label, data_dir, shape if fixed else None, stored, bool(squeezed_into)
+        )
         count = len(records.source)
     lengths = (name, str(builder.version), split, info.splits[split].shard_lengths)
     return ImageSource(
         read=records,
         num_images=count,
-        image_shape=shape if fixed else (side, side, 3),
+        image_shape=shape if fixed else (stored + bool(squeezed_into), stored, 3),
         num_classes=features[label].num_classes,
         name=f"{name} {split}",
         fingerprint=zlib.crc32(repr(lengths).encode()),
+        squeezed_side=side if squeezed_into else 0,
     )
 
 
@@ -79,11 +93,13 @@ class Records:
         data_dir: str | None,
         shape: tuple[int, int, int] | None,
         side: int,
+        is_whole: bool = False,
     ):
         self._place = (name, split, data_dir)
         self._label = label
         self._shape = shape
         self._side = side
+        self._is_whole = is_whole
         self._source: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,6 +134,8 @@ class Records:
             data = bytes(record["image"])
             if self._shape is not None:
                 image = exact_image(data, self._shape)
+            elif self._is_whole:
+                image = squeeze_photograph(data, self._side)
             else:
                 image = photograph(data, self._side)
         except undecodable() as error:

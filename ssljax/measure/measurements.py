@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
 from ssljax.data.run_data import measured_images
 from ssljax.measure.evaluation import (
@@ -180,7 +180,7 @@ def load_pair(
     if train is None:
         train = measured_images(build_reading(config), "train", report)
     strength = config.digit_strength
-    return blended_dataset(train, strength), blended_dataset(test, strength)
+    return clean_dataset(train, strength), clean_dataset(test, strength)
 
 
 def measured_run(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ssljax.config.config import Config
 from ssljax.config.overrides import config_dict
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
 from ssljax.data.run_data import training_data
 from ssljax.data.sources import ImageSource, source_of
@@ -207,15 +207,15 @@ def fit(
                 state = start_from(config, Path(config.start_from), training.parallel, state)
 
         # Loop: steps, metrics, checkpoints, measurements on a schedule.
-        blended = blended_dataset(images, config.digit_strength)
+        clean = clean_dataset(images, config.digit_strength)
         own_train = images if is_own and source is None and config.split == "train" else None
-        pair = None if test is None else (blended, test)
+        pair = None if test is None else (clean, test)
         monitor = None
         if (config.moments.every or config.evaluation.every) and step < config.num_steps:
             if config.evaluation.every and pair is None:
                 with loading_progress(config.data, enabled=progress) as report:
                     pair = load_pair(config, report, train=own_train)
-            monitor = make_monitor(config, workdir, training.network, blended, pair, step=step)
+            monitor = make_monitor(config, workdir, training.network, clean, pair, step=step)
         with end_where_a_peer_is_lost():
             state = run_training_loop(
                 config,
@@ -238,7 +238,7 @@ def fit(
             workdir,
             training.network,
             evaluated_state(config, state),
-            blended,
+            clean,
             test=test,
             train=own_train,
             progress=progress,

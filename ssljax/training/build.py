@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from ssljax.augment.views import Ink, MakeViews, ViewGroup, make_views
 from ssljax.config.config import Config
 from ssljax.data.run_data import Reading
+from ssljax.data.sources import Dataset
 from ssljax.losses import table as losses
 from ssljax.losses.objective import LossContext, Objective
 from ssljax.losses.table import LOSSES
@@ -18,8 +20,6 @@ from ssljax.nets.network import Network, Numerics
 from ssljax.system.errors import UsageError
 from ssljax.training.optimizer import adam, byol_decay, constant, lamb, lars, sgd, warmup_cosine
 from ssljax.training.state import TrainState, averaged_state
-from ssljax.training.step import MakeViews
-from ssljax.training.views import make_composite_views, make_views
 
 __all__ = [
     "build_average_decay",
@@ -108,25 +108,24 @@ def build_reading(config: Config) -> Reading:
         on_damaged=config.on_damaged,
         stream=config.stream,
         resident_gib=config.resident_gib,
+        crops=config.policy.crop_area > 0,
     )
 
 
-def build_views(config: Config, *, has_ink: bool = False) -> MakeViews:
-    """How views are made of a batch of images.
+def build_views(config: Config, dataset: Dataset) -> MakeViews:
+    """Return the function that makes views of a batch of images.
 
     Args:
       config: Its policy, number of views and, for composites, how strong the digit is.
-      has_ink: Whether the last channel of the images is ink that is blended onto the others.
+      dataset: Says how its images are stored.
     """
-    if not has_ink:
-        return make_views(config.policy, config.views)
-    first, second = config.digit_drop
-    return make_composite_views(
-        config.policy,
-        config.views,
-        digit_strength=config.digit_strength,
-        drop_probability=(first, second),
-    )
+    ink = None
+    if dataset.has_ink:
+        first, later = config.digit_drop
+        ink = Ink(config.digit_strength, (first, later))
+    side = dataset.squeezed_side or None
+    groups = (ViewGroup(config.policy, config.views, side),)
+    return make_views(groups, ink=ink, squeezed=side is not None)
 
 
 def build_schedule(config: Config) -> optax.Schedule:

@@ -5,13 +5,14 @@ batch that is given. Data too large for the device are streamed, and use the sec
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from ssljax.augment.views import MakeViews, Views
 from ssljax.data.batches import batch_indices
 from ssljax.losses.objective import Objective
 from ssljax.nets.network import Network
@@ -23,19 +24,6 @@ from ssljax.training.parallel import GLOBAL, Placement
 from ssljax.training.state import Average, TrainState
 
 Metrics = dict[str, Float[Array, ""]]
-
-MakeViews = Callable[
-    [
-        PRNGKeyArray,
-        Int[Array, ""],
-        Int[Array, "batch"],
-        Float[Array, "batch height width channels"],
-        Float[Array, ""],
-    ],
-    Float[Array, "batch views height width _"],
-]
-"""``(key, step, identity, images, strength) -> views``: a function of (key, step, identity) alone
-for each image, so that views do not depend on how the batch is spread."""
 
 LABEL = "label"
 TARGET = "target"
@@ -160,11 +148,16 @@ def make_update(
         """Outputs by layer, each (batch, views, …), and the new statistics."""
         _, view_key = jax.random.split(state.key)
         images = batch.images.astype(dtype) * jnp.asarray(pixel_scale, dtype)
-        views = make_views(view_key, state.step, batch.identity, images, strength)
+        groups = make_views(view_key, state.step, batch.identity, images, strength)
+        statistics, found = state.statistics, []
+        for views in groups:
+            outputs, statistics = outputs_of_group(state, statistics, params, views)
+            found.append(outputs)
+        return join_groups(found), statistics
+
+    def outputs_of_group(state: TrainState, statistics: PyTree, params: PyTree, views: Views):
         flat = views.reshape(-1, *views.shape[2:])
-        outputs, statistics = network.apply(
-            params, state.statistics, flat, train=True, layers=layers
-        )
+        outputs, statistics = network.apply(params, statistics, flat, train=True, layers=layers)
         if objective.uses_target:
             average = state.average
             target, moved = network.apply(average.params, average.statistics, flat, train=True)
@@ -253,6 +246,24 @@ def _products(precision: str) -> contextlib.AbstractContextManager[Any]:
         if precision == "default"
         else jax.default_matmul_precision(precision)
     )
+
+
+def join_groups(groups: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Join the outputs of groups of views along the axis of views.
+
+    Args:
+      groups: Outputs by layer, each (batch, views, …), one mapping for each group.
+
+    Returns:
+      Outputs of all views; of layers whose shape depends on the size of the image (``input``,
+      maps) those of the first group.
+    """
+    first, *rest = groups
+    joined = dict(first)
+    for name, value in first.items() if rest else ():
+        if all(group[name].shape[2:] == value.shape[2:] for group in rest):
+            joined[name] = jnp.concatenate([group[name] for group in groups], axis=1)
+    return joined
 
 
 def make_step(draw: Draw, update: Update) -> Step:

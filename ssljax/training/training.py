@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ssljax.config.config import Config
-from ssljax.data.composites import blended_dataset
+from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset, ImageSource
 from ssljax.losses.table import LOSSES
 from ssljax.nets.initial_weights import read_head_weights, started_network
@@ -96,7 +96,7 @@ def make_training(
         network_on(parallel.placement.axis_name),
         build_objective(config, _ring(parallel)),
         optimizer,
-        build_views(config, has_ink=dataset.has_ink),
+        build_views(config, dataset),
         dataset.pixel_scale,
         average_decay=average_decay,
         accumulate=config.accumulate,
@@ -150,7 +150,7 @@ def is_normalized(config: Config) -> bool:
 def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
     """Return the mean image and factor that a configuration asks for."""
     return measured_normalization(
-        blended_dataset(dataset, config.digit_strength),
+        clean_dataset(dataset, config.digit_strength),
         config.policy,
         config.strength,
         mean=config.mean_image,

@@ -10,7 +10,7 @@ from experiments.results import read_results
 from experiments.sizes import SIZES
 from experiments.small_data import Pair
 from experiments.trainings import trainings
-from ssljax.data.composites import inked
+from ssljax.data.composites import overlay_digits
 from ssljax.data.sources import Dataset
 
 
@@ -20,7 +20,7 @@ def _composites(strength):
     strokes = np.zeros((6, 16, 16, 1), np.uint8)
     strokes[:, 4:8, 4:8] = 255
     below, digit = np.array([3, 1, 2, 0, 3, 3]), np.array([9, 8, 0, 1, 4, 9])
-    pair = inked(
+    pair = overlay_digits(
         Dataset(natural, below, 1 / 255, 4, "natural"), Dataset(strokes, digit, 1 / 255, 10, "ink")
     )
     return natural, digit, below, composite_images(Pair(pair, pair), strength)

@@ -10,7 +10,7 @@ from experiments.corruption_rows import line_at, matched_gap, shift_rows
 from experiments.corruptions import run
 from experiments.shifted_images import BATCH, corrupted_images
 from experiments.small_data import first
-from ssljax.augment.corruptions import corrupted
+from ssljax.augment.corruptions import corrupt
 from ssljax.data.datasets import Dataset
 
 
@@ -25,9 +25,7 @@ def test_corrupted_images_follow_the_formula_whatever_the_batch():
     root = jax.random.fold_in(jax.random.key(2), 4)
     for row in (0, 1, BATCH, BATCH + 2):
         key = jax.random.fold_in(root, row)[None]
-        alone = corrupted(
-            key, jnp.asarray(images.images[row : row + 1]) / 255.0, "impulse_noise", 4
-        )
+        alone = corrupt(key, jnp.asarray(images.images[row : row + 1]) / 255.0, "impulse_noise", 4)
         np.testing.assert_array_equal(made[row], np.floor(np.asarray(alone[0]) * 255))
     few = corrupted_images(first(images, 2), "contrast", 1, 0)
     assert few.shape == (2, 8, 8, 3)

@@ -8,7 +8,7 @@ from experiments.group_cells import LayerGroups, ShortcutGaps, shortcut_gaps
 from experiments.group_rows import Outcome, group_rows
 from experiments.groups import run
 from experiments.training_images import shortcuts_of
-from ssljax.data.shortcuts import GROUP_NAMES
+from ssljax.data.composites import GROUP_NAMES
 from ssljax.measure.robust_probe import GroupAccuracy, group_accuracy
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ssljax.augment.augment import Changes, augment, changed_images, random_changes, two_views
+from ssljax.augment.augment import Changes, apply_changes, augment, draw_changes
 from ssljax.augment.policies import (
     DIGITS_POLICY,
     IDENTITY,
@@ -16,8 +16,9 @@ from ssljax.augment.policies import (
     SMALLEST_CROP,
     Policy,
 )
+from ssljax.augment.views import make_view_pair
 from ssljax.system.errors import UsageError
-from tests.ssljax.augment.test_resample import bilinear
+from tests.ssljax.augment.test_geometry import bilinear
 
 POLICIES = {
     "digits": (DIGITS_POLICY, (8, 8, 1)),
@@ -27,9 +28,9 @@ POLICIES = {
 }
 KEY = jax.random.key(2)
 compiled = jax.jit(augment, static_argnames="policy")
-changed = jax.jit(changed_images, static_argnames="policy")
-drawn = jax.jit(random_changes, static_argnames="policy")
-compiled_views = jax.jit(two_views, static_argnames="policy")
+changed = jax.jit(apply_changes, static_argnames="policy")
+drawn = jax.jit(draw_changes, static_argnames="policy")
+compiled_views = jax.jit(make_view_pair, static_argnames="policy")
 
 
 def images_of(shape, count=16):

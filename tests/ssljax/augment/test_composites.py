@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.augment.composites import blended, composite_views
 from ssljax.augment.policies import IDENTITY, Policy
-from ssljax.data.composites import blended_dataset, inked, resized
+from ssljax.augment.views import Ink, ViewGroup, blend_ink, make_views
+from ssljax.data.clean_images import clean_dataset
+from ssljax.data.composites import overlay_digits, resize_gray
 from ssljax.data.datasets import Dataset, load_dataset
 from ssljax.system.errors import UsageError
 
@@ -18,7 +19,7 @@ BACKGROUNDS = Dataset(
 STROKES = np.zeros((7, 28, 28, 1), np.uint8)
 STROKES[:, 6:22, 12:17] = 255
 DIGITS = Dataset(STROKES, np.array([3, 1, 4, 1, 5, 9, 2]), 1 / 255, 10, "mnist")
-COMPOSITES = inked(BACKGROUNDS, DIGITS)
+COMPOSITES = overlay_digits(BACKGROUNDS, DIGITS)
 INK = COMPOSITES.images[..., 3]
 
 
@@ -48,7 +49,7 @@ def test_resizing_equals_pillow_to_one_level(side):
     from PIL import Image
 
     images = RNG.integers(0, 256, (3, 28, 28)).astype(np.uint8)
-    ours = resized(images, side)
+    ours = resize_gray(images, side)
     for image, mine in zip(images, ours):
         theirs = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
         # Pillow rounds after each axis.
@@ -59,7 +60,7 @@ def test_resizing_equals_pillow_to_one_level(side):
 def test_the_blend_is_the_formula_inside_the_ink_and_the_background_outside(strength):
     backgrounds, digits = floats()
     present = np.array([True, True, True, False, False, True])
-    ours = jax.jit(blended)(backgrounds, digits, jnp.float32(strength), present)
+    ours = jax.jit(blend_ink)(backgrounds, digits, jnp.float32(strength), present)
     expected = np.array(backgrounds, float)
     for b, y, x in np.ndindex(6, 32, 32):
         if present[b] and INK[b, y, x] > 0:
@@ -68,14 +69,18 @@ def test_the_blend_is_the_formula_inside_the_ink_and_the_background_outside(stre
     np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
+def composite_views(key, step, identity, backgrounds, digits, policy, strength, ink):
+    images = jnp.concatenate([backgrounds, digits[..., None]], axis=-1)
+    return make_views((ViewGroup(policy),), ink=ink)(key, step, identity, images, strength)[0]
+
+
 def test_a_view_that_lost_its_digit_is_the_clean_background_even_at_full_strength():
     backgrounds, digits = floats()
     views = jax.jit(
         lambda *images: composite_views(
-            jax.random.key(0), 0, jnp.arange(6), *images, IDENTITY, 0.0,
-            digit_strength=1.0, drop_probability=(1.0, 0.0),
+            jax.random.key(0), 0, jnp.arange(6), *images, IDENTITY, 0.0, Ink(1.0, (1.0, 0.0))
         )
-    )(backgrounds, digits)  # fmt: skip
+    )(backgrounds, digits)
     np.testing.assert_array_equal(views[:, 0], backgrounds)
     assert np.abs(np.asarray(views[:, 1] - backgrounds)).max(axis=(1, 2, 3)).min() > 0.3
 
@@ -85,10 +90,9 @@ def test_digits_are_dropped_with_the_stated_probability_in_each_view_independent
     backgrounds, digits = jnp.zeros((count, 4, 4, 3)), jnp.ones((count, 4, 4))
     views = jax.jit(
         lambda i: composite_views(
-            jax.random.key(1), 5, i, backgrounds, digits, IDENTITY, 0.0,
-            digit_strength=0.7, drop_probability=(0.75, 0.2),
+            jax.random.key(1), 5, i, backgrounds, digits, IDENTITY, 0.0, Ink(0.7, (0.75, 0.2))
         )
-    )(jnp.arange(count))  # fmt: skip
+    )(jnp.arange(count))
     dropped = np.asarray(views[:, :, 0, 0, 0] == 0)
     for which, chance in enumerate((0.75, 0.2)):
         error = 4 * np.sqrt(chance * (1 - chance) / count)
@@ -97,12 +101,13 @@ def test_digits_are_dropped_with_the_stated_probability_in_each_view_independent
 
 
 def test_the_views_of_a_composite_do_not_depend_on_the_rest_of_the_batch():
+    policy = Policy(flip=0.5, noise=0.1)
+
     @jax.jit
     def views(indices, backgrounds, digits):
         return composite_views(
-            jax.random.key(1), 5, indices, backgrounds, digits, Policy(flip=0.5, noise=0.1), 0.5,
-            digit_strength=0.7, drop_probability=(0.5, 0.5),
-        )  # fmt: skip
+            jax.random.key(1), 5, indices, backgrounds, digits, policy, 0.5, Ink(0.7, (0.5, 0.5))
+        )
 
     backgrounds, digits = floats(4)
     order = np.array([2, 3, 0, 0])
@@ -112,18 +117,18 @@ def test_the_views_of_a_composite_do_not_depend_on_the_rest_of_the_batch():
 
 
 def test_the_labeled_set_shows_every_digit_to_half_a_level():
-    dataset = blended_dataset(COMPOSITES, 0.7)
+    dataset = clean_dataset(COMPOSITES, 0.7)
     backgrounds, digits = floats()
-    expected = blended(backgrounds, digits, 0.7, jnp.ones(6, bool))
+    expected = blend_ink(backgrounds, digits, 0.7, jnp.ones(6, bool))
     np.testing.assert_allclose(dataset.images / 255, expected, atol=0.501 / 255)
     np.testing.assert_array_equal(dataset.labels, COMPOSITES.labels)
     assert dataset.image_shape == dataset.images.shape[1:] == (32, 32, 3)
-    assert blended_dataset(dataset, 0.7) is dataset
+    assert clean_dataset(dataset, 0.7) is dataset
 
 
 def test_gray_backgrounds_are_refused():
     with pytest.raises(UsageError, match="color images"):
-        inked(DIGITS, DIGITS)
+        overlay_digits(DIGITS, DIGITS)
 
 
 @pytest.mark.slow

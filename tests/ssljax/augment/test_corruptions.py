@@ -8,7 +8,7 @@ import scipy.stats
 from ssljax.augment.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
-    corrupted,
+    corrupt,
     disk_kernel,
     gaussian_matrix,
     pixelation_matrix,
@@ -19,7 +19,7 @@ from ssljax.system.errors import UsageError
 SIDE = 16
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)) / 255
 KEYS = jax.random.split(jax.random.key(3), 4)
-compiled = jax.jit(corrupted, static_argnames="kind")
+compiled = jax.jit(corrupt, static_argnames="kind")
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +213,8 @@ def test_kernels_keep_the_sum_of_the_pixels_inside():
 def test_unknown_kinds_severities_and_shapes_are_refused():
     images = jnp.zeros((4, 4, 6, 3))
     with pytest.raises(UsageError, match="gaussian_noise, shot_noise"):
-        corrupted(KEYS, images, "snow", 1)
+        corrupt(KEYS, images, "snow", 1)
     with pytest.raises(UsageError, match="1, 2, 3, 4 or 5"):
-        corrupted(KEYS, images, "contrast", 6)
+        corrupt(KEYS, images, "contrast", 6)
     with pytest.raises(UsageError, match="4x6"):
-        corrupted(KEYS, images, "fog", 1)
+        corrupt(KEYS, images, "fog", 1)

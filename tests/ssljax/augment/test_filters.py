@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.augment.augment import augment, random_changes
-from ssljax.augment.filters import blurred, heat_kernel, masked, solarized
+from ssljax.augment.augment import augment, draw_changes
+from ssljax.augment.filters import blur, heat_kernel, mask_square, solarize
 from ssljax.augment.policies import Policy
 
 compiled = jax.jit(augment, static_argnames="policy")
@@ -20,7 +20,7 @@ def test_blur_is_convolution_with_a_sampled_gaussian_mirrored_at_the_border(sigm
     padded = np.pad(images, ((0, 0), (radius,) * 2, (radius,) * 2, (0, 0)), mode="symmetric")
     rows = sum(k * padded[:, i : i + 16] for i, k in enumerate(kernel))
     expected = sum(k * rows[:, :, i : i + 16] for i, k in enumerate(kernel))
-    ours = jax.jit(blurred)(jnp.asarray(images, jnp.float32), jnp.full(2, sigma**2))
+    ours = jax.jit(blur)(jnp.asarray(images, jnp.float32), jnp.full(2, sigma**2))
     np.testing.assert_allclose(ours, expected, atol=bound)
 
 
@@ -42,14 +42,14 @@ def test_the_derivative_of_blur_at_zero_variance_is_half_the_laplacian():
 def test_solarization_inverts_bright_values_of_chosen_images():
     images = jnp.array([0.2, 0.5, 0.9, 1.0]).reshape(1, 2, 2, 1)
     both = jnp.concatenate([images, images])
-    ours = solarized(both, jnp.array([True, False]))
+    ours = solarize(both, jnp.array([True, False]))
     np.testing.assert_allclose(ours[0].reshape(-1), [0.2, 0.5, 0.1, 0.0], atol=1e-7)
     np.testing.assert_array_equal(ours[1], images[0])
 
 
 def test_a_mask_hides_exactly_the_pixels_of_its_rectangle():
     images = jnp.ones((1, 8, 8, 2))
-    ours = masked(images, jnp.array([0.25]), jnp.array([0.5]), jnp.array([0.375]))
+    ours = mask_square(images, jnp.array([0.25]), jnp.array([0.5]), jnp.array([0.375]))
     expected = np.ones((8, 8))
     expected[2:5, 4:7] = 0
     np.testing.assert_array_equal(ours[0, :, :, 0], expected)
@@ -59,7 +59,7 @@ def test_a_policy_draws_masks_drops_blurs_and_casts_as_stated():
     policy = Policy(
         mask=0.5, blur_variance=4.0, blur_probability=0.5, solarize=0.3, cast=0.2, pixel_drop=0.5
     )
-    c = jax.jit(random_changes, static_argnames="policy")(KEYS, policy, 0.5)
+    c = jax.jit(draw_changes, static_argnames="policy")(KEYS, policy, 0.5)
     assert float(jnp.max(c.mask_top)) <= 0.75
     np.testing.assert_allclose(c.mask_side, 0.25)
     assert abs(float(jnp.mean(c.blur_variance > 0)) - 0.5) < 4 * 0.5 / np.sqrt(2000)

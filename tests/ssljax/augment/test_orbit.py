@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.augment.augment import changed_images, random_changes
+from ssljax.augment.augment import apply_changes, draw_changes
 from ssljax.augment.color import hue_matrix
+from ssljax.augment.geometry import hat_weights, resample_separable, spline_weights
 from ssljax.augment.orbit import (
     GENERATORS,
     generator_scales,
@@ -14,7 +15,6 @@ from ssljax.augment.orbit import (
     pullback_metrics,
 )
 from ssljax.augment.policies import SIMCLR_POLICY, Policy
-from ssljax.augment.resample import hat_weights, resample_separable, spline_weights
 
 SIDE = 12
 KERNELS = (hat_weights, spline_weights)
@@ -134,11 +134,11 @@ def test_the_group_is_the_training_code_with_spline_interpolation():
     policy = Policy(rotation=0.5, shift=0.1, log_scale=0.2, log_contrast=0.3, interpolation="cubic")
     images = smooth_images().astype(jnp.float32)
     keys = jax.random.split(jax.random.key(0), 3)
-    changes = jax.jit(random_changes, static_argnums=1)(keys, policy, 0.7)
+    changes = jax.jit(draw_changes, static_argnums=1)(keys, policy, 0.7)
     theta = jnp.stack([getattr(changes, name, jnp.zeros(3)) for name in GENERATORS], axis=1)
     np.testing.assert_allclose(
         element(images, theta),
-        jax.jit(changed_images, static_argnums=2)(images, changes, policy),
+        jax.jit(apply_changes, static_argnums=2)(images, changes, policy),
         atol=3e-6,
     )
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from ssljax.augment.augment import changed_images
+from ssljax.augment.augment import apply_changes
 from ssljax.augment.color import apply_color, gray_map, jitter_map
-from ssljax.augment.filters import solarized
+from ssljax.augment.filters import solarize
 from ssljax.augment.policies import Policy
 from tests.ssljax.augment.test_augment import no_changes
 
@@ -17,7 +17,7 @@ SIDE = 16
 LEVELS = np.random.default_rng(0).integers(60, 170, (3, SIDE, SIDE, 3)).astype(np.uint8)
 PIXELS = jnp.asarray(LEVELS, jnp.float32) / 255
 PICTURES = [Image.fromarray(levels) for levels in LEVELS]
-changed = jax.jit(changed_images, static_argnames="policy")
+changed = jax.jit(apply_changes, static_argnames="policy")
 
 
 @jax.jit
@@ -55,7 +55,7 @@ def test_grayscale_is_pillows_to_its_rounding():
 
 def test_solarization_is_pillows_at_its_default_threshold():
     ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    ours = 255 * solarized(jnp.asarray(ramp, jnp.float32) / 255, jnp.array([True]))
+    ours = 255 * solarize(jnp.asarray(ramp, jnp.float32) / 255, jnp.array([True]))
     theirs = np.asarray(ImageOps.solarize(Image.fromarray(ramp[0, :, :, 0])), float)
     np.testing.assert_allclose(ours[0, :, :, 0], theirs, atol=1e-4)
 

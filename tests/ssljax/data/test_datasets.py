@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ssljax.data.datasets import Dataset, load_dataset, open_dataset
-from ssljax.data.sources import Damaged, in_memory
+from ssljax.data.sources import Damaged, read_into_memory
 from ssljax.data.tfds import open_split
 from ssljax.system.errors import UsageError
 
@@ -35,69 +35,6 @@ def test_digits_are_split_into_disjoint_fixed_parts_of_the_bundled_images():
     ours = {(image.tobytes(), label) for image, label in zip(both.images, both.labels)}
     theirs = {(p.astype(np.uint8).tobytes(), label) for p, label in zip(pixels, labels)}
     assert ours == theirs
-
-
-def arrays_file(path, **arrays):
-    np.savez(path, **arrays)
-    return f"arrays:{path}"
-
-
-IMAGES = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5)
-LABELS = np.array([0, 2, 1, 0])
-
-
-def test_an_arrays_file_is_read_with_and_without_channels_and_test_part(tmp_path):
-    name = arrays_file(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
-    train = load_dataset(name, "train")
-    np.testing.assert_array_equal(train.images[..., 0], IMAGES)
-    np.testing.assert_array_equal(train.labels, LABELS)
-    assert train.num_classes == 3
-    assert train.name == name
-    assert len(load_dataset(name, "all").images) == 4
-    name = arrays_file(
-        tmp_path / "b.npz",
-        images=IMAGES[..., None],
-        labels=LABELS,
-        test_images=IMAGES[:2, ..., None],
-        test_labels=np.array([4, 0]),
-    )
-    assert load_dataset(name, "test").labels.tolist() == [4, 0]
-    assert len(load_dataset(name, "all").images) == 6
-    assert load_dataset(name, "train").num_classes == 5
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"images": IMAGES}, "no labels"),
-        ({"images": IMAGES / 255, "labels": LABELS}, "float64"),
-        ({"images": IMAGES, "labels": LABELS[:3]}, "for 4 images"),
-        ({"images": IMAGES, "labels": LABELS - 1}, "label -1"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "images of"),
-    ],
-)
-def test_arrays_that_are_no_data_set_are_refused(tmp_path, arrays, message):
-    with pytest.raises(UsageError, match=message) as error:
-        load_dataset(arrays_file(tmp_path / "a.npz", **arrays), "train")
-    assert "\n" not in str(error.value)
-
-
-def test_a_test_split_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no test_images"):
-        load_dataset(arrays_file(tmp_path / "a.npz", images=IMAGES, labels=LABELS), "test")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"text", None, "truncated"])
-def test_a_damaged_or_missing_arrays_file_is_refused_in_one_line(tmp_path, content):
-    path = tmp_path / "a.npz"
-    if content == "truncated":
-        arrays_file(path, images=np.tile(IMAGES, (100, 1, 1)), labels=np.tile(LABELS, 100))
-        path.write_bytes(path.read_bytes()[:1000])
-    elif content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"a\.npz") as error:
-        load_dataset(f"arrays:{path}", "train")
-    assert "\n" not in str(error.value)
 
 
 def test_an_unknown_data_set_names_the_known_ones():
@@ -239,7 +176,7 @@ def test_what_is_not_there_is_said_in_one_line_with_the_way_to_it(
 def read(name, split, count):
     source = open_dataset(name, split, DATA_DIR)
     assert len(source) == 10_000
-    return in_memory(source, indices=range(count))
+    return read_into_memory(source, indices=range(count))
 
 
 @needs_data
@@ -290,8 +227,8 @@ def test_damaged_records_are_refused_with_their_place(tmp_path):
     damaged.write_bytes(content)
     source = open_split("mnist", "test", "label", str(tmp_path), 0)
     with pytest.raises(UsageError, match="of mnist test") as error:
-        in_memory(source, indices=range(4500, 6500))
+        read_into_memory(source, indices=range(4500, 6500))
     assert "\n" not in str(error.value)
-    loaded = in_memory(source, on_damaged="skip", indices=range(4500, 6500))
+    loaded = read_into_memory(source, on_damaged="skip", indices=range(4500, 6500))
     assert 400 < len(loaded.damaged) < 700  # records of some 380 bytes
     assert len(loaded.damaged) + len(loaded.images) == 2000

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from ssljax.data.datasets import load_dataset
-from ssljax.data.folders import open_class_folders, open_urbancars, open_waterbirds
-from ssljax.data.sources import damage_report, in_memory
+from ssljax.data.folders import Decoded, open_class_folders, open_urbancars, open_waterbirds
+from ssljax.data.sources import damage_report, read_into_memory
 from ssljax.system.errors import UsageError
 
 
@@ -62,9 +62,40 @@ def test_urbancars_groups_are_car_background_and_object(tmp_path):
     np.testing.assert_array_equal(color @ [4, 2, 1], loaded.groups)
     np.testing.assert_array_equal(color[:, 0], loaded.labels)
     assert loaded.group_names[5] == "country car, urban background, country object"
-    assert len(open_urbancars(tmp_path, "test", 6)) == 8
+    assert len(open_urbancars(tmp_path, "test", Decoded(6))) == 8
     with pytest.raises(UsageError, match=r"bg-0\.5_co_occur_obj-0\.5/val"):
-        open_urbancars(tmp_path, "val", 6)
+        open_urbancars(tmp_path, "val", Decoded(6))
+
+
+def test_what_is_hidden_empty_or_no_image_is_left_out_and_named_once(tmp_path, capsys):
+    for name in ("dog", "kätzchen", "鳥"):
+        paint(tmp_path / name / "bild één.JPG", (9, 9, 9))
+    paint(tmp_path / ".ipynb_checkpoints" / "a.png", (1, 1, 1))
+    paint(tmp_path / "__MACOSX" / "dog" / "a.png", (1, 1, 1))
+    paint(tmp_path / "dog" / ".thumbs" / "a.png", (1, 1, 1))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    for junk in ("dog/._0.JPG", "dog/.DS_Store", "dog/Thumbs.db", "notes/read me.txt", ".DS_Store"):
+        (tmp_path / junk).write_bytes(b"junk")
+    loaded = load_dataset(f"folder:{tmp_path}", "train", side=4)
+    assert loaded.class_names == ("dog", "kätzchen", "鳥")
+    assert loaded.labels.tolist() == [0, 1, 2]  # classes of a single image
+    told = capsys.readouterr().err
+    assert "left out .DS_Store, .ipynb_checkpoints, __MACOSX, dog/.DS_Store and 5 more" in told
+    load_dataset(f"folder:{tmp_path}", "train", side=4)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_flat_folder_of_images_has_no_classes(tmp_path):
+    for number in range(3):
+        paint(tmp_path / f"{number}.png", (number, 0, 0))
+    (tmp_path / "empty").mkdir()
+    loaded = load_dataset(f"folder:{tmp_path}", "train", side=4)
+    assert loaded.labels.tolist() == [-1, -1, -1]
+    assert not loaded.is_labeled
+    assert loaded.num_classes == 0
+    with pytest.raises(UsageError, match="has no test images"):
+        load_dataset(f"folder:{tmp_path}", "test", side=4)
 
 
 def test_class_folders_are_sorted_and_scaled_to_the_middle_square(tmp_path):
@@ -73,14 +104,14 @@ def test_class_folders_are_sorted_and_scaled_to_the_middle_square(tmp_path):
     wide[:, 10:20] = 200
     (tmp_path / "00_dog").mkdir()
     Image.fromarray(wide).save(tmp_path / "00_dog" / "a.png")
-    (tmp_path / "00_dog" / "notes.txt").write_text("no image")
     loaded = load_dataset(f"folder:{tmp_path}", "train", side=10)
-    assert loaded.group_names == ("00_dog", "01_bird")
+    assert loaded.class_names == ("00_dog", "01_bird")
+    assert loaded.groups is None
     np.testing.assert_array_equal(loaded.labels, [0, 1])
     np.testing.assert_array_equal(loaded.images[0], 200)
 
 
-def test_classes_are_those_of_all_splits_so_that_no_label_shifts(tmp_path):
+def test_classes_are_those_of_all_splits_so_that_no_label_shifts(tmp_path, capsys):
     """ImageNet-9's layout: val folders; and a training class without test images."""
     for name in ("00_dog", "01_bird", "02_car"):
         paint(tmp_path / "train" / name / "a.png", (1, 1, 1))
@@ -89,10 +120,13 @@ def test_classes_are_those_of_all_splits_so_that_no_label_shifts(tmp_path):
     test = load_dataset(f"folder:{tmp_path}", "test", side=4)
     assert test.labels.tolist() == [0, 2]
     assert test.num_classes == 3
-    assert len(open_class_folders(tmp_path, "train", 4)) == 3
-    assert open_class_folders(tmp_path / "val", "train", 4).num_classes == 2
+    assert len(open_class_folders(tmp_path, "train", Decoded(4))) == 3
+    assert open_class_folders(tmp_path / "val", "train", Decoded(4)).num_classes == 2
     with pytest.raises(UsageError, match="has no test images"):
-        open_class_folders(tmp_path / "val", "test", 4)
+        open_class_folders(tmp_path / "val", "test", Decoded(4))
+    paint(tmp_path / "val" / "03_emu" / "b.png", (2, 2, 2))
+    assert load_dataset(f"folder:{tmp_path}", "train", side=4).num_classes == 4
+    assert "no training images of 03_emu" in capsys.readouterr().err
 
 
 def damaged_folder(root):
@@ -109,19 +143,19 @@ def damaged_folder(root):
 
 
 def test_damaged_files_are_refused_or_left_out_counted_and_named(tmp_path):
-    source = open_class_folders(damaged_folder(tmp_path), "train", 4)
+    source = open_class_folders(damaged_folder(tmp_path), "train", Decoded(4))
     with pytest.raises(UsageError, match=r"bad\.png.*--on-damaged skip") as error:
-        in_memory(source)
+        read_into_memory(source)
     assert "\n" not in str(error.value)
-    loaded = in_memory(source, on_damaged="skip")
-    assert len(loaded.groups) == len(loaded.images) == 1
+    loaded = read_into_memory(source, on_damaged="skip")
+    assert len(loaded.labels) == len(loaded.images) == 1
     names = sorted(name.rsplit("/", 1)[1] for name in loaded.damaged)
     assert names == ["bad.png", "cut.jpg", "cut.png"]
     report = damage_report(loaded.damaged, source.name)
     assert report.startswith("3 damaged images of")
     assert "cut.png" in report
     with pytest.raises(UsageError, match="none of the 2 images"):
-        in_memory(source, on_damaged="skip", indices=[0, 2])
+        read_into_memory(source, on_damaged="skip", indices=[0, 2])
 
 
 def test_a_set_beyond_the_limit_is_never_read_into_memory(tmp_path):
@@ -142,13 +176,13 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(tmp_path):
 
 def test_missing_folders_tables_and_splits_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
-        open_waterbirds(tmp_path / "no", "train", 8)
+        open_waterbirds(tmp_path / "no", "train", Decoded(8))
     with pytest.raises(UsageError, match=r"metadata\.csv"):
-        open_waterbirds(tmp_path, "train", 8)
+        open_waterbirds(tmp_path, "train", Decoded(8))
     with pytest.raises(UsageError, match="train, val or test"):
-        open_waterbirds(tmp_path, "valid", 8)
+        open_waterbirds(tmp_path, "valid", Decoded(8))
     (tmp_path / "metadata.csv").write_text("img_filename,y,place,split\na.png,3,0,0\n")
     with pytest.raises(UsageError, match="other classes"):
-        open_waterbirds(tmp_path, "train", 8)
+        open_waterbirds(tmp_path, "train", Decoded(8))
     with pytest.raises(UsageError, match="no images"):
-        open_class_folders(tmp_path, "train", 8)
+        open_class_folders(tmp_path, "train", Decoded(8))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ssljax.config.config import EvaluationConfig
+from ssljax.data.clean_images import images_like
 from ssljax.data.datasets import Dataset
-from ssljax.data.transfer import images_like
 from ssljax.measure.evaluation import evaluation
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.probe import linear_probe

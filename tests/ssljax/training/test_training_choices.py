@@ -17,7 +17,7 @@ from ssljax.config.config import (
     LossConfig,
     OptimizerConfig,
 )
-from ssljax.data.composites import inked
+from ssljax.data.composites import overlay_digits
 from ssljax.data.datasets import Dataset
 from ssljax.runs.checkpoint import Checkpoints, abstract, restore_newest
 from ssljax.runs.fit import fit
@@ -121,7 +121,7 @@ def test_composites_are_blended_on_the_fly_and_lose_their_digit_as_asked():
         Dataset(RNG.integers(0, 256, shape).astype(np.uint8), np.arange(8), 1.0, 8, "noise")
         for shape in ((8, 28, 28, 1), (8, 16, 16, 3))
     )
-    dataset = dataclasses.replace(inked(color, gray), pixel_scale=1 / 255)
+    dataset = dataclasses.replace(overlay_digits(color, gray), pixel_scale=1 / 255)
 
     def look(params, gradients, outputs, state):
         return (outputs["input"], outputs["label"]), {}
@@ -144,8 +144,9 @@ def test_a_single_view_is_the_first_of_the_pair():
     config = _config(loss=LossConfig(name="cross_entropy"), head=HeadConfig(widths=(3,)))
     images = jnp.asarray(_dataset().images, jnp.float32)
     arguments = jax.random.key(0), jnp.zeros((), jnp.int32), jnp.arange(24), images, 0.5
-    makers = build_views(config), build_views(dataclasses.replace(config, views=1))
-    pair, one = jax.jit(lambda *given: [make(*given) for make in makers])(*arguments)
+    dataset = _dataset()
+    makers = [build_views(c, dataset) for c in (config, dataclasses.replace(config, views=1))]
+    (pair,), (one,) = jax.jit(lambda *given: [make(*given) for make in makers])(*arguments)
     assert (pair.shape, one.shape) == ((24, 2, 3, 3, 1), (24, 1, 3, 3, 1))
     np.testing.assert_array_equal(one[:, 0], pair[:, 0])
 

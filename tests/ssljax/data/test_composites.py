@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from ssljax.data.composites import resized
-from ssljax.data.datasets import Dataset
-from ssljax.data.shortcuts import (
+from ssljax.data.composites import (
     BACKGROUND_CLASSES,
     DESIGNS,
     GROUP_NAMES,
     OBJECT_CLASSES,
     Design,
+    divide_objects,
     group_counts,
     load_two_shortcuts,
     make_two_shortcuts,
-    objects_divided,
+    resize_gray,
 )
+from ssljax.data.datasets import Dataset
 from ssljax.data.sources import source_of
 from ssljax.system.errors import UsageError
 
@@ -34,7 +34,7 @@ SMALL = Design(6, 0.75, 0.5)
 def test_object_background_and_digit_are_those_of_the_group_in_their_places(side):
     made = make_two_shortcuts(IMAGES, DIGITS, SMALL, seed=3, side=side)
     q = side // 4
-    ink = np.stack([resized(STROKES[i, None, :, :, 0], q)[0] for i in (0, 10)])
+    ink = np.stack([resize_gray(STROKES[i, None, :, :, 0], q)[0] for i in (0, 10)])
     for picture, label, group in zip(made.images, made.labels, made.groups):
         assert group // 4 == label
         assert picture[side // 2, side // 2, 0] == 20 * (1, 9)[label]
@@ -90,11 +90,11 @@ def test_designs_and_sets_that_cannot_be_meant_are_refused():
 
 def test_training_and_validation_show_different_objects(monkeypatch):
     sources = {"cifar10": IMAGES, "mnist": DIGITS}
-    monkeypatch.setattr("ssljax.data.shortcuts._HELD_OUT", 2)
+    monkeypatch.setattr("ssljax.data.composites._HELD_OUT", 2)
     monkeypatch.setattr(
-        "ssljax.data.shortcuts.open_split", lambda name, *rest: source_of(sources[name])
+        "ssljax.data.composites.open_split", lambda name, *rest: source_of(sources[name])
     )
-    monkeypatch.setattr("ssljax.data.shortcuts.DESIGNS", {"train": SMALL, "val": SMALL})
+    monkeypatch.setattr("ssljax.data.composites.DESIGNS", {"train": SMALL, "val": SMALL})
     numbers = {}
     for split in ("train", "val"):
         made = load_two_shortcuts(split, None, None)
@@ -107,11 +107,11 @@ def test_training_and_validation_show_different_objects(monkeypatch):
 
 
 def test_held_out_objects_are_the_last_of_each_class_and_never_all():
-    train, val = objects_divided(IMAGES, 2)
+    train, val = divide_objects(IMAGES, 2)
     assert len(train) == len(IMAGES) - 4
     for classes in OBJECT_CLASSES:
         rows = np.flatnonzero(np.isin(IMAGES.labels, classes))
         of_class = np.isin(val.labels, classes)
         np.testing.assert_array_equal(val.images[of_class], IMAGES.images[rows[-2:]])
     with pytest.raises(UsageError, match="not all"):
-        objects_divided(IMAGES, 6)
+        divide_objects(IMAGES, 6)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.augment.resample import hat_weights, resample_dense, resample_separable
+from ssljax.augment.geometry import hat_weights, resample_points, resample_separable
 
 
 def bilinear(image, row, column):
@@ -34,7 +34,7 @@ def test_dense_resampling_equals_bilinear_sampling_pixel_by_pixel():
     images, rng = images_and_rng()
     rows = rng.uniform(-2, 6, (3, 4, 3)).astype(np.float32)
     columns = rng.uniform(-2, 8, (3, 4, 3)).astype(np.float32)
-    ours = jax.jit(resample_dense)(images, rows, columns)
+    ours = jax.jit(resample_points)(images, rows, columns)
     for b, i, j in np.ndindex(3, 4, 3):
         expected = bilinear(images[b].astype(float), float(rows[b, i, j]), float(columns[b, i, j]))
         np.testing.assert_allclose(ours[b, i, j], expected, atol=2e-6)
