@@ -54,7 +54,8 @@ def knn_predictions(
         Predicted classes.
 
     Raises:
-        UsageError: for more neighbors than training features, or a negative temperature.
+        UsageError: for more neighbors than training features, a negative temperature, no test
+            features, a feature that is not finite, or a label below 0.
     """
     if not 1 <= neighbors <= len(train_features):
         raise UsageError(
@@ -63,6 +64,9 @@ def knn_predictions(
         )
     if temperature < 0:
         raise UsageError(f"temperature {temperature}; wanted at least 0 (0: equal votes)")
+    check_features(train_features, "training")
+    check_features(test_features, "test")
+    check_labels(train_labels, "training")
     if num_classes is None:
         num_classes = int(np.max(train_labels)) + 1
     train, test = _normalized(train_features), _normalized(test_features)
@@ -100,6 +104,7 @@ def cosine_knn(
     Returns:
         Fraction of test features whose class is predicted.
     """
+    check_labels(test_labels, "test")
     if center:
         mean = np.mean(train_features, axis=0, dtype=np.float64).astype(train_features.dtype)
         train_features, test_features = train_features - mean, test_features - mean
@@ -112,6 +117,27 @@ def cosine_knn(
         num_classes=int(max(np.max(train_labels), np.max(test_labels))) + 1,
     )
     return float(np.mean(predictions == test_labels))
+
+
+def check_features(features: Float[np.ndarray, "n dim"], name: str) -> None:
+    """Refuse features that are not there or not finite, naming the first such row."""
+    if not len(features):
+        raise UsageError(f"no {name} features were given; an accuracy needs at least one")
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        raise UsageError(
+            f"{np.sum(~finite)} of {len(features)} {name} features hold NaN or infinity (the first"
+            f" in row {np.argmin(finite)}); look at the run's loss first"
+        )
+
+
+def check_labels(labels: Int[np.ndarray, " n"], name: str) -> None:
+    """Refuse labels below 0, which mark images without a class."""
+    if len(labels) and np.min(labels) < 0:
+        raise UsageError(
+            f"{np.sum(labels < 0)} of {len(labels)} {name} images have a label below 0, that is no"
+            " class; leave them out"
+        )
 
 
 def _normalized(features):

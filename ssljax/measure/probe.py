@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ssljax.measure.neighbors import check_features
 from ssljax.measure.standardization import folded, standardization, standardized, unfolded
 from ssljax.system.arrays import Float, Int
 from ssljax.system.errors import UsageError
@@ -210,7 +211,8 @@ def regression_probe(
     """
     if l2 < 0:
         raise UsageError(f"l2 is {l2}; wanted a number of at least 0")
-    _check_finite(train_features, test_features)
+    check_features(train_features, "training")
+    check_features(test_features, "test")
     kernel, bias = _ridge(train_features, np.asarray(train_targets, np.float64), l2, standardize)
     residual = test_targets - (test_features @ kernel + bias)
     total = test_targets - np.mean(test_targets, axis=0)
@@ -275,10 +277,5 @@ def check_probe_input(
             raise UsageError(
                 f"labels from {np.min(labels)} to {np.max(labels)}; wanted 0 to {num_classes - 1}"
             )
-    _check_finite(train_features, test_features)
-
-
-def _check_finite(*arrays):
-    for array in arrays:
-        if not np.all(np.isfinite(array)):
-            raise UsageError("features hold NaN or infinity; look at the run's loss first")
+    check_features(train_features, "training")
+    check_features(test_features, "test")

@@ -32,13 +32,11 @@ class Numerics(NamedTuple):
       dtype: Type of the computation of nonlinear parts; None follows ``param_dtype``.
       batch_groups: Parts of the batch as a program sees it that a norm ``batch_per_device``
         treats each for itself.
-      matmul_precision: Of products while training; None is the device's default.
     """
 
     param_dtype: Any = jnp.float32
     dtype: Any = None
     batch_groups: int = 1
-    matmul_precision: str | None = None
 
 
 @runtime_checkable
@@ -110,7 +108,6 @@ def make_network(
     *,
     predictor_builder: HeadBuilder | None = None,
     axis_name: str | None = None,
-    training_precision: str | None = None,
     frozen: tuple[str, ...] = (),
 ) -> Network:
     """Two pure functions for an encoder, a projection head and, optionally, a predictor.
@@ -123,9 +120,6 @@ def make_network(
       predictor_builder: As ``head_builder``, on top of the embedding (BYOL, SimSiam).
       axis_name: Name of the ``jax.pmap`` axis over which batch statistics are averaged. Leave
         None under ``jax.jit``: there statistics are those of the global batch by construction.
-      training_precision: Precision of products in training mode, forward and backward, as
-        `jax.default_matmul_precision` names it; None leaves it to JAX, which rounds float32
-        operands to TF32 or bfloat16 on accelerators.
       frozen: Parts, of ``encoder`` and ``head``, that compute in training as in evaluation: they
         normalize by their running statistics, which stay.
 
@@ -150,8 +144,7 @@ def make_network(
 
     def forward(params, statistics, images, train):
         model = nnx.merge(graph, nnx.State(params), nnx.State(statistics))
-        precision = training_precision if train else "highest"
-        with nullcontext() if precision is None else jax.default_matmul_precision(precision):
+        with nullcontext() if train else jax.default_matmul_precision("highest"):
             outputs = model(images, train=train)
         return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 

@@ -144,7 +144,6 @@ def build_network(
         HEADS[head.kind].build(head.selected(), numerics),
         predictor_builder=on_top,
         axis_name=axis_name,
-        training_precision=numerics.matmul_precision,
         frozen=frozen,
     )
     if numerics.dtype is None:

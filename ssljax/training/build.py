@@ -75,7 +75,6 @@ def build_network(
         param_dtype=float_type(config),
         dtype=jnp.bfloat16 if config.precision == "bfloat16" else None,
         batch_groups=batch_groups,
-        matmul_precision=None if config.matmul_precision == "default" else config.matmul_precision,
     )
     return table.build_network(
         config.encoder,
