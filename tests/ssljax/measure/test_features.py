@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ssljax.measure.features import layer_features
+from ssljax.measure.neighbors import cosine_knn
 from ssljax.system.errors import UsageError
 from ssljax.training.parallel import make_local_sharding
 
@@ -52,3 +54,17 @@ def test_devices_share_a_batch_and_the_features_are_the_same():
 def test_no_images_are_refused():
     with pytest.raises(UsageError, match="no images"):
         layer_features(apply, None, jnp.ones(2), IMAGES[:0], 1.0, layers=("feature",))
+
+
+def test_accuracy_over_twelve_images_in_batches_of_ten_counts_each_once():
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
+
+    def one_hot(params, statistics, images, *, train, layers):
+        return {"feature": jax.nn.one_hot(images[:, 0, 0, 0].astype(int), 12)}, statistics
+
+    features = layer_features(one_hot, None, None, images, 1.0, layers=("feature",), batch_size=10)[
+        "feature"
+    ]
+    labels = np.where(np.arange(12) < 10, np.arange(12), 0)  # the first 10 right
+    accuracy = cosine_knn(features, np.arange(12), features, labels, neighbors=1)
+    assert accuracy == pytest.approx(10 / 12)

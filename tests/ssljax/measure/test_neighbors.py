@@ -63,3 +63,24 @@ def test_a_zero_feature_and_a_tiny_temperature_stay_finite():
 def test_impossible_votes_are_refused(neighbors, temperature, message):
     with pytest.raises(UsageError, match=message):
         knn_predictions(TRAIN, TRAIN_LABELS, TEST, neighbors=neighbors, temperature=temperature)
+
+
+def test_features_and_labels_that_mean_nothing_are_refused_by_name():
+    broken = TRAIN.copy()
+    broken[7, 2] = np.nan
+    unlabeled = np.where(np.arange(len(TEST_LABELS)) < 2, -1, TEST_LABELS)
+    for change, message in (
+        ({"train_features": broken}, r"1 of 300 training features .* row 7"),
+        ({"test_features": np.full_like(TEST, np.inf)}, "test features hold NaN or infinity"),
+        ({"train_labels": np.full_like(TRAIN_LABELS, -1)}, "300 of 300 training images"),
+        ({"test_labels": unlabeled}, rf"2 of {len(TEST)} test images have a label below 0"),
+        ({"test_features": TEST[:0], "test_labels": TEST_LABELS[:0]}, "no test features"),
+    ):
+        given = {
+            "train_features": TRAIN,
+            "train_labels": TRAIN_LABELS,
+            "test_features": TEST,
+            "test_labels": TEST_LABELS,
+        }
+        with pytest.raises(UsageError, match=message):
+            cosine_knn(**(given | change))
