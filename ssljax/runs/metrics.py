@@ -107,7 +107,7 @@ class MetricsReport:
         self._pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
         self._last_finite = "none before it in this run"
 
-    def add(self, step: int, metrics: Mapping[str, jax.Array | np.ndarray]) -> None:
+    def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Take the metrics of a call that was only started, and write those that are there."""
         self._pending.append((step, metrics))
         while len(self._pending) > 1 and (
@@ -126,7 +126,7 @@ class MetricsReport:
         self._sum, self._count = 0.0, 0
         return mean
 
-    def _write(self, start: int, metrics: Mapping[str, jax.Array | np.ndarray]) -> None:
+    def _write(self, start: int, metrics: Mapping[str, Any]) -> None:
         values = jax.device_get(dict(metrics))
         count = len(values["loss"])
         self._finished(start + count)
