@@ -3,6 +3,7 @@
 Run as a program, this file is one of the processes.
 """
 
+import json
 import os
 import re
 import signal
@@ -334,6 +335,32 @@ def test_a_run_of_two_processes_goes_on_in_one(whole, tmp_path):
     for name in first:
         if name.startswith("params"):
             np.testing.assert_allclose(first[name], second[name], rtol=2e-2, atol=2e-3)
+
+
+def test_every_process_measures_and_the_first_writes_what_one_process_would(tmp_path):
+    options = (
+        "digits_mlp --num-steps=8 --checkpoint-every=4 --steps-per-call=4 --sampling=epoch"
+        " --moments.views=2 --moments.every=4 --moments.every-images=64 --moments.images=64"
+        " --encoder.widths=16 --head.widths=8 --optimizer.warmup-steps=2"
+        " --evaluation.layers=feature --evaluation.every=4 --evaluation.every-images=200"
+    ).split()
+    program = [sys.executable, "-m", "ssljax"]
+    launch = [*program, "launch", "--processes", "2", "--devices-per-process", "2", "--"]
+    for name, start in (("one", program), ("two", launch)):
+        answer = _run([*start, "train", *options, "--workdir", str(tmp_path / name)])
+        assert answer.returncode == 0, answer.stderr
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert (one / "neighbors.jsonl").read_text() == (two / "neighbors.jsonl").read_text()
+    accuracies = [
+        json.loads((folder / "evaluation.json").read_text())["feature"] for folder in (one, two)
+    ]
+    for name, value in accuracies[0].items():
+        assert abs(accuracies[1][name] - value) < 0.005, name
+    files = [
+        sorted(str(path.relative_to(folder)) for path in (folder / "moments").rglob("*"))
+        for folder in (one, two)
+    ]
+    assert files[0] == files[1]
 
 
 if __name__ == "__main__":
