@@ -17,8 +17,9 @@ from experiments.view_geometry import on_sphere
 from ssljax.data.datasets import Dataset
 from ssljax.runs.saved_run import Run
 from ssljax.system.arrays import Float, Int
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.losses.supervised import supervised_moments
+from theory.optimum.quadratic import quadratic_optimum
 
 ENDS = ("feature", "embedding")
 Layers = Float[np.ndarray, " layers"]

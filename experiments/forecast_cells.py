@@ -18,9 +18,9 @@ from theory.dynamics.mode_table import commutator, mode_scales
 from theory.dynamics.modes import mode_time_courses
 from theory.dynamics.universal_curve import universal_fraction, universal_time
 from theory.layers.chain import balance_residuals, chain_layer_grams
-from theory.linalg.alignment import alignment
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
-from theory.moments.sampling_noise import noise_floor
+from theory.moments.alignment import noise_floor
 
 MODE_FLOOR = 0.1
 Courses = Float[np.ndarray, "times modes"]
@@ -91,12 +91,12 @@ def forecast_head(
     with jax.enable_x64(True):
         covariance = jnp.asarray(sampled.covariance, jnp.float64)
         cross = jnp.asarray(sampled.cross_covariance, jnp.float64)
-        modes = alignment(covariance, cross, range_tolerance=RANGE_TOLERANCE)
+        modes = generalized_eigenpairs(covariance, cross, range_tolerance=RANGE_TOLERANCE)
         images, views = banks.prediction.shape[:2]
         floor = noise_floor(width, images, views)
         count = int(jnp.sum(modes.values > max(MODE_FLOOR, floor)))
         # A mode is read along its own direction, so that nothing has to be sorted or matched.
-        readers = covariance @ modes.directions[:, :count]
+        readers = covariance @ modes.vectors[:, :count]
         scales = jnp.asarray(mode_scales(modes))[:count]
         kept = jnp.asarray(modes.values)[:count]
         loss = spectral_loss(covariance, cross)

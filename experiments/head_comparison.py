@@ -13,11 +13,12 @@ from theory.comparison.nulls import prediction_nulls
 from theory.comparison.verdict import JointVerdict, judge_head
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams, layer_spectra
-from theory.linalg.alignment import alignment
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.linalg.whitening import generalized_eigenpairs
+from theory.losses.quadratic import spectral_loss
+from theory.moments.alignment import noise_floor
 from theory.moments.moments import Moments, moments_from_views
-from theory.moments.sampling_noise import noise_floor
 from theory.optimum.decay import decayed_optimum
+from theory.optimum.quadratic import quadratic_optimum
 from theory.optimum.thresholds import decay_thresholds
 
 Weights = tuple[Float[np.ndarray, "_ _"], ...]
@@ -189,14 +190,19 @@ def _predicted(moments: Moments, depth: int, rank: int, weight_decay: float) -> 
     # The path of `settled_weights`: up to the overshoot, then back.
     path = (0.0, OVERSHOOT * weight_decay, weight_decay)
     optimum = decayed_optimum(
-        loss, weight_decay, depth, rank=rank, path=path, range_tolerance=RANGE_TOLERANCE
+        loss,
+        weight_decay=weight_decay,
+        depth=depth,
+        rank=rank,
+        path=path,
+        range_tolerance=RANGE_TOLERANCE,
     )
     undecayed = quadratic_optimum(loss, rank=rank, range_tolerance=RANGE_TOLERANCE)
-    modes = alignment(covariance, cross, range_tolerance=RANGE_TOLERANCE)
+    modes = generalized_eigenpairs(covariance, cross, range_tolerance=RANGE_TOLERANCE)
     sizes = np.asarray(layer_spectra(covariance, optimum.gram[None])[1])
     kept = int(np.sum(sizes > 1e-3 * max(sizes[0], 1e-30)))
     weakest = float(modes.values[max(kept - 1, 0)])
-    thresholds = decay_thresholds(jnp.ones(1), jnp.full(1, max(weakest, 1e-6)), depth)
+    thresholds = decay_thresholds(jnp.ones(1), jnp.full(1, max(weakest, 1e-6)), depth=depth)
     images, views = moments.images, moments.views
     assert images is not None
     assert views is not None

@@ -27,8 +27,9 @@ from experiments.simulated_tasks import (
 )
 from experiments.table import print_results
 from theory.downstream.phase_map import PhaseMap, phase_map
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import resampling_moments
+from theory.optimum.quadratic import quadratic_optimum
 
 SEEDS = (0, 1, 2)
 # Takes features below about a third of the typical strength and leaves the strongest ones.

@@ -10,7 +10,7 @@ from experiments.probe_tasks import Targets
 from ssljax.measure.probe import regression_probe
 from ssljax.system.arrays import Float
 from theory.downstream.probe_risk import probe_risk
-from theory.linalg.alignment import fractional_gram, psd_power
+from theory.linalg.powers import fractional_gram, psd_power
 
 FRACTIONS = np.linspace(0.0, 1.0, 9)
 """Depths t: 0 is the feature, 1 the embedding, 1/2 the middle of a head of two layers."""

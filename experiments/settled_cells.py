@@ -27,7 +27,7 @@ from experiments.trained import cache_folder
 from ssljax.nets.linear import linear_weights
 from theory.comparison.metrics import active_subspace, log_gains
 from theory.layers.chain import chain_layer_grams
-from theory.linalg.alignment import psd_power
+from theory.linalg.powers import psd_power
 from theory.moments.moments import Moments
 
 Report = Callable[[str], None]

@@ -14,9 +14,10 @@ from theory.downstream.layer_choice import (
     scenario_edges,
     weight_threshold,
 )
-from theory.linalg.alignment import fractional_gram
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.linalg.powers import fractional_gram
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import FeatureModel, resampling_moments
+from theory.optimum.quadratic import quadratic_optimum
 
 VIEW_NOISE = 0.5
 # The five other features, kept by augmentation: none sits at the noise level, where weights peak,

@@ -15,9 +15,9 @@ from experiments.figures.measured import measured_spectra_figure
 from experiments.files import make_folder, write_bytes
 from theory.geometry.invariance import invariance_defect
 from theory.geometry.ranks import lidar, variance_effective_rank
-from theory.linalg.alignment import alignment, symmetric_eigenvalues
+from theory.linalg.spectral import symmetric_eigenvalues
 from theory.moments.files import read_moments
-from theory.moments.moments import Moments, default_range_tolerance
+from theory.moments.moments import Moments
 
 _NOT_LAYERS = ("head_weights", "head_grams")
 
@@ -91,11 +91,7 @@ def _draw_final(files: list[Path], figure: Path) -> Path:
         moments = read_moments(path)
         covariance = jnp.asarray(moments.covariance)
         spectrum = symmetric_eigenvalues(covariance)
-        kept = alignment(
-            moments.covariance,
-            moments.cross_covariance,
-            range_tolerance=default_range_tolerance(moments),
-        )
+        kept = alignment(moments)
         names.append(path.stem)
         spectra.append(np.asarray(spectrum))
         alignments.append(np.asarray(kept.values)[: int(kept.rank)])

@@ -23,10 +23,11 @@ from theory.downstream.layer_choice import sample_indicators
 from theory.downstream.phase_map import phase_map
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams, minimum_norm_layers
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import dropping_moments, resampling_moments
 from theory.moments.moments import Moments
 from theory.optimum.decay import decayed_optimum
+from theory.optimum.quadratic import quadratic_optimum
 from theory.optimum.thresholds import decay_thresholds, decayed_mode
 
 AUGMENTATIONS = {"resampling": resampling_moments, "dropping": dropping_moments}
@@ -83,14 +84,16 @@ def task_curve(
     alignment = jnp.diagonal(moments.cross_covariance) / scale
     variances = model.strength**2 + model.view_noise**2
     layers = jnp.array([(depth - 1) / depth, 1.0])
-    undecayed = decayed_mode(scale, alignment, 0.0, depth)
+    undecayed = decayed_mode(scale, alignment, weight_decay=0.0, depth=depth)
     indicators = sample_indicators(undecayed ** (depth / 2), variances, model.strength, layers)
     tasks = np.flatnonzero(np.asarray(indicators[:, 0] < indicators[:, 1]))
-    largest = jnp.max(decay_thresholds(scale, alignment, depth).saddle_node[tasks])
+    largest = jnp.max(decay_thresholds(scale, alignment, depth=depth).saddle_node[tasks])
     accuracies = np.zeros((len(seeds), len(fractions), len(tasks), 2))
     kept = np.zeros(len(fractions))
     for place, fraction in enumerate(fractions):
-        roots = jnp.asarray(decayed_mode(scale, alignment, float(fraction) * largest, depth))
+        roots = jnp.asarray(
+            decayed_mode(scale, alignment, weight_decay=float(fraction) * largest, depth=depth)
+        )
         kept[place] = np.mean(np.asarray(roots)[tasks] > 0)
         for number, task in enumerate(tasks):
             order = np.concatenate([[task], np.delete(np.arange(len(roots)), task)])
@@ -184,12 +187,12 @@ def descent_check(
             free, start = _undecayed(data.moments, depth)
             scale = jnp.diagonal(data.moments.covariance)
             alignment = jnp.diagonal(data.moments.cross_covariance) / scale
-            limits = np.asarray(decay_thresholds(scale, alignment, depth).saddle_node)
+            limits = np.asarray(decay_thresholds(scale, alignment, depth=depth).saddle_node)
             for fraction in fractions:
                 decay = fraction * float(np.max(limits))
                 end = _settled(data.moments, start, decay, time)
                 loss = spectral_loss(data.moments.covariance, data.moments.cross_covariance)
-                optimum = decayed_optimum(loss, decay, depth)
+                optimum = decayed_optimum(loss, weight_decay=decay, depth=depth)
                 expected = jnp.asarray(layer_grams(optimum.gram, depth))
                 errors.append(float(np.max(gram_errors(end, expected))))
                 nulls.append(float(np.max(gram_errors(end, free))))

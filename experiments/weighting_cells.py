@@ -28,9 +28,10 @@ from theory.dynamics.flow import network_flow
 from theory.geometry.ranks import variance_effective_rank
 from theory.layers.chain import balance_residuals, chain_layer_grams
 from theory.layers.grams import layer_grams, layer_spectra, weight_spectra
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import resampling_moments
 from theory.moments.moments import Moments
+from theory.optimum.quadratic import quadratic_optimum
 
 START = 0.8
 REAL_DEPTH = 4

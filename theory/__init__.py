@@ -21,12 +21,13 @@ from theory.commands.predictions import solution
 from theory.dynamics.flow import balanced_flow, quadratic_flow
 from theory.layers.grams import layer_grams, layer_spectra, layer_weights, weight_spectra
 from theory.linalg.errors import InputError
-from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_optimum, spectral_loss
+from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.moments.alignment import crossfit_alignment, noise_floor
 from theory.moments.check import check_moments
 from theory.moments.files import read_moments, write_arrays
 from theory.moments.moments import Moments, merge_moments, moments_from_views
-from theory.moments.sampling_noise import crossfit_alignment, noise_floor
 from theory.optimum.decay import decayed_optimum
+from theory.optimum.quadratic import Optimum, quadratic_optimum
 
 __all__ = [
     "InputError",

@@ -18,10 +18,10 @@ from theory.comparison.verdict import JointVerdict, judge_head
 from theory.dynamics.flow import factor_layer_grams, quadratic_flow
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_spectra
-from theory.linalg.alignment import alignment
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.moments.alignment import crossfit_alignment, noise_floor
 from theory.moments.moments import Moments
-from theory.moments.sampling_noise import crossfit_alignment, noise_floor
 
 LAYERS = ("input", "head1", "head2", "embedding")
 DEPTH = 3
@@ -163,13 +163,13 @@ def _outcome(
     covariance, cross = moments.covariance, moments.cross_covariance
     dim = covariance.shape[0]
     images, views = int(measured["images"]), int(measured["views"])
-    modes = alignment(covariance, cross, range_tolerance=1e-6)
+    modes = generalized_eigenpairs(covariance, cross, range_tolerance=1e-6)
     floor = noise_floor(dim, images, views)
     num_modes = int(jnp.sum(modes.values > max(MODE_FLOOR, floor)))
     above_noise = int(jnp.sum(crossfit_alignment(moments) > floor))
     # A mode's size n is read along its own direction: nothing is sorted, so nothing can match
     # by sorting.
-    readers = covariance @ modes.directions[:, :num_modes]
+    readers = covariance @ modes.vectors[:, :num_modes]
 
     def sizes(gram: jax.Array) -> jax.Array:
         return jnp.sum(readers * (gram @ readers), axis=0)

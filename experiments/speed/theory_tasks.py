@@ -87,7 +87,7 @@ def _spectra(dim: int, rank: int) -> Task:
     def spectra():
         loss = QuadraticLoss(jnp.asarray(covariance), jnp.asarray(cross))
         found = low_rank_optimum(loss, rank)
-        return low_rank_layer_spectra(loss.quadratic, found.factor, 3)
+        return low_rank_layer_spectra(loss.quadratic, found.factor, depth=3)
 
     return Task(_in_float64(spectra))
 

@@ -22,7 +22,11 @@ def _commuting(depth, decay, noise=0.0, seed=0):
     scales, alignments = np.array([1.0, 0.6, 0.4, 0.1]), np.array([0.9, 0.7, 0.8, 0.3])
     basis = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     with jax.enable_x64(True):
-        roots = np.asarray(decayed_mode(jnp.asarray(scales), jnp.asarray(alignments), decay, depth))
+        roots = np.asarray(
+            decayed_mode(
+                jnp.asarray(scales), jnp.asarray(alignments), weight_decay=decay, depth=depth
+            )
+        )
     turns = [np.linalg.qr(rng.normal(size=(4, 4)))[0] for _ in range(depth)]
     weights, before = [], basis
     for turn in turns:

@@ -24,8 +24,9 @@ from experiments.weighting_rows import scenario_rows
 from theory.downstream.layer_choice import Scenarios
 from theory.layers.chain import balance_residuals, end_to_end_map
 from theory.layers.grams import layer_grams, weight_spectra
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import resampling_moments
+from theory.optimum.quadratic import quadratic_optimum
 
 
 def test_the_models_are_what_their_names_say():

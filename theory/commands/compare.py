@@ -98,16 +98,18 @@ def _run(options: argparse.Namespace) -> None:
     covariance = jnp.asarray(moments.covariance)
     narrowest = min(weight.shape[0] for head in heads for weight in head)
     settings = (depth, min(options.rank or narrowest, dim), options.weight_decay, options.branch)
-    loss = chosen_loss(options.loss, options, moments)
-    predicted = _grams(solved(options.loss, loss, covariance, *settings, tolerance)[0])
+    loss = chosen_loss(options.loss, options, moments, tolerance)
+    predicted = _grams(solved(loss, *settings)[0])
     nulls = prediction_nulls(
         jax.random.key(options.seed),
         predicted,
         covariance,
         active_threshold=options.active_threshold,
     )
-    shuffled = _shuffled_loss(options, moments, sampled_floor(moments, report.rank) or 0.0)
-    found = solved(options.loss, shuffled, covariance, *settings, tolerance)[0]
+    shuffled = _shuffled_loss(
+        options, moments, tolerance, sampled_floor(moments, report.rank) or 0.0
+    )
+    found = solved(shuffled, *settings)[0]
     if found.active:
         nulls["shuffled_pairs"] = _grams(found)
     if start is not None:
@@ -148,11 +150,16 @@ def _grams(found: Solution) -> jax.Array:
     return jnp.stack([(vectors * row[None, :]) @ vectors.T for row in jnp.asarray(found.values)])
 
 
-def _shuffled_loss(options: argparse.Namespace, moments: Moments, floor: float) -> QuadraticLoss:
+def _shuffled_loss(
+    options: argparse.Namespace, moments: Moments, tolerance: float, floor: float
+) -> QuadraticLoss:
     """The loss as it would be for views paired at random."""
     pairs = shuffled_pairs_null(moments.covariance, moments.mean, noise_floor=floor)
     return chosen_loss(
-        options.loss, options, dataclasses.replace(moments, cross_covariance=np.asarray(pairs))
+        options.loss,
+        options,
+        dataclasses.replace(moments, cross_covariance=np.asarray(pairs)),
+        tolerance,
     )
 
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from theory.commands.arguments import add_command, positive
 from theory.dynamics.mode_table import commutator, mode_scales
-from theory.linalg.alignment import alignment
 from theory.linalg.errors import InputError
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.moments.check import check_moments
 from theory.moments.files import read_moments
 from theory.moments.moments import default_range_tolerance
@@ -112,7 +112,7 @@ def _file_source(path: str, num_modes: int, range_tolerance: float | None) -> di
     tolerance = range_tolerance or default_range_tolerance(moments)
     rank = check_moments(moments, range_tolerance=tolerance).rank
     covariance = jnp.asarray(moments.covariance)
-    found = alignment(covariance, moments.cross_covariance, range_tolerance=tolerance)
+    found = generalized_eigenpairs(covariance, moments.cross_covariance, range_tolerance=tolerance)
     scales = mode_scales(found)
     share = float(commutator(covariance, moments.cross_covariance))
     count = min(rank, num_modes)

@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> None:
     started = time.monotonic()
     layers = None if options.init is None else read_layers(options.init)
-    moments, _, _ = checked_moments(options)
+    moments, tolerance, _ = checked_moments(options)
     check_loss_options(options, (options.loss,))
     if layers is None:
         identity = options.init_scale * np.eye(moments.covariance.shape[0])
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         )
     progress(f"integrating {len(layers)} layers to time {options.times[-1]:g}")
     arrays = flow_arrays(
-        chosen_loss(options.loss, options, moments),
+        chosen_loss(options.loss, options, moments, tolerance),
         jnp.asarray(moments.covariance),
         tuple(map(jnp.asarray, layers)),
         jnp.asarray(options.times),

@@ -5,20 +5,18 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from theory.linalg.errors import InputError
-from theory.losses.family import barlow_loss, vicreg_loss
-from theory.losses.gaussian_infonce import gaussian_infonce_loss
-from theory.losses.quadratic import QuadraticLoss, spectral_loss
+from theory.losses.family import make_loss
+from theory.losses.quadratic import QuadraticLoss
+from theory.moments.alignment import noise_floor
 from theory.moments.check import MomentsReport, check_moments
 from theory.moments.files import check_writable, read_moments
 from theory.moments.moments import Moments, default_range_tolerance
-from theory.moments.sampling_noise import noise_floor
 
 
 def checked_moments(options: argparse.Namespace) -> tuple[Moments, float, MomentsReport]:
@@ -53,6 +51,19 @@ def sampled_floor(moments: Moments, rank: int) -> float | None:
     return float(noise_floor(rank, int(moments.images), int(moments.views)))
 
 
+def chosen_loss(
+    name: str, options: argparse.Namespace, moments: Moments, tolerance: float
+) -> QuadraticLoss:
+    """Return the quadratic loss of a name, with the parameters of the options."""
+    return make_loss(
+        name,
+        moments,
+        invariance_weight=options.invariance_weight if name == "vicreg" else None,
+        temperature=options.temperature if name == "infonce" else None,
+        range_tolerance=tolerance,
+    )
+
+
 def check_loss_options(options: argparse.Namespace, names: tuple[str, ...]) -> None:
     """Refuse a loss without its parameter, and a parameter without its loss."""
     for name, value, owner in (
@@ -63,19 +74,6 @@ def check_loss_options(options: argparse.Namespace, names: tuple[str, ...]) -> N
             given = f"--loss {','.join(names)}"
             verb = "needs" if value is None else "does not take"
             raise InputError(f"{given} {verb} {name}, which belongs to {owner}")
-
-
-def chosen_loss(name: str, options: argparse.Namespace, moments: Moments) -> QuadraticLoss:
-    """The quadratic loss of a name, with the parameters of the options."""
-    covariance = jnp.asarray(moments.covariance)
-    cross_covariance = jnp.asarray(moments.cross_covariance)
-    if name == "vicreg":
-        return vicreg_loss(covariance, cross_covariance, options.invariance_weight)
-    if name == "barlow":
-        return barlow_loss(cross_covariance)
-    if name == "infonce":
-        return gaussian_infonce_loss(covariance, cross_covariance, options.temperature)
-    return spectral_loss(covariance, cross_covariance)
 
 
 def require_rank(rank: int | None, dim: int) -> None:

@@ -13,7 +13,7 @@ from theory.commands.inputs import checked_moments, console, results_table, samp
 from theory.dynamics.decayed_courses import decayed_time_courses
 from theory.dynamics.mode_table import ModeTable, commutator, mode_scales, mode_table
 from theory.dynamics.modes import mode_time_courses
-from theory.linalg.alignment import alignment
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.moments.files import write_result
 
 _EXAMPLE = """example:
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
     moments, tolerance, report = checked_moments(options)
     out, depth = screen(options), options.depth
     covariance = jnp.asarray(moments.covariance)
-    found = alignment(covariance, moments.cross_covariance, range_tolerance=tolerance)
+    found = generalized_eigenpairs(covariance, moments.cross_covariance, range_tolerance=tolerance)
     values, scales = found.values[: report.rank], mode_scales(found)[: report.rank]
     initial = jnp.full(report.rank, options.init_scale**2)
     table = mode_table(

@@ -1,5 +1,6 @@
 """The arrays that `python -m theory solve` and `flow` write, from moments to every layer."""
 
+import dataclasses
 import functools
 import itertools
 from typing import Literal, NamedTuple
@@ -14,16 +15,12 @@ from theory.dynamics.flow import factor_layer_grams, network_flow, quadratic_flo
 from theory.layers.chain import check_chain
 from theory.layers.grams import layer_spectra, weight_spectra
 from theory.linalg.arrays import Arr, Factor, Matrix, Times, Vector
-from theory.linalg.checks import require_depth
 from theory.linalg.errors import InputError
-from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_optimum, quadratic_value
-from theory.optimum.decay import decayed_optimum
-from theory.optimum.low_rank import (
-    LowRankOptimum,
-    factor_modes,
-    low_rank_layer_spectra,
-    low_rank_optimum,
-)
+from theory.linalg.spectral import factor_modes
+from theory.losses.quadratic import QuadraticLoss, quadratic_value
+from theory.optimum.low_rank import low_rank_layer_spectra
+from theory.optimum.quadratic import Optimum
+from theory.optimum.solve import find_optimum
 
 # Above this many features d × d Grams of every layer are not formed unless asked for.
 LARGEST_DENSE = 4000
@@ -56,7 +53,7 @@ def solution(
     rank: int | None = None,
     weight_decay: float = 0.0,
     branch: Literal["continued", "global"] = "continued",
-    range_tolerance: float = 1e-10,
+    range_tolerance: float | None = None,
 ) -> Solution:
     """Optimum of a quadratic loss and what it makes of each layer of a balanced network.
 
@@ -68,14 +65,13 @@ def solution(
       weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖², at least 0.
       branch: ``"continued"`` from zero decay, or ``"global"`` for the global minimum.
       range_tolerance: Eigenvalues of Q at or below this fraction of the largest are outside the
-        data.
+        data; ``None`` for that of the loss.
 
     Returns:
       `Solution`.
 
     Raises:
-      InputError: As `theory.losses.quadratic.quadratic_optimum` and
-      `theory.optimum.decay.decayed_optimum`.
+      InputError: As `theory.optimum.solve.find_optimum`.
 
     Accuracy:
       That of the optimum; layers to machine precision from there.
@@ -90,26 +86,14 @@ def solution(
       ...     found.values.tolist(), found.active
       ([[0.5, 0.0], [0.25, 0.0]], 1)
     """
-    dim = covariance.shape[0]
-    require_depth(depth)
-    if weight_decay > 0:
-        optimum = decayed_optimum(
-            loss,
-            weight_decay,
-            depth,
-            rank=rank,
-            branch=branch,
-            range_tolerance=range_tolerance,
-        )
-    elif rank is not None and 4 * rank < dim and dim > 500:
-        optimum = _leading_optimum(loss, rank, range_tolerance)
-    else:
-        optimum = quadratic_optimum(loss, rank=rank, range_tolerance=range_tolerance)
+    if range_tolerance is not None:
+        loss = dataclasses.replace(loss, range_tolerance=range_tolerance)
+    optimum = find_optimum(loss, depth=depth, rank=rank, weight_decay=weight_decay, branch=branch)
     return layered_solution(optimum, loss, covariance, depth, weight_decay=weight_decay)
 
 
 def layered_solution(
-    optimum: Optimum | LowRankOptimum,
+    optimum: Optimum,
     loss: QuadraticLoss,
     covariance: Matrix,
     depth: int,
@@ -148,7 +132,7 @@ def layered_solution(
     factor = jnp.asarray(optimum.factor)
     modes = factor_modes(factor)
     values = np.asarray(modes.values)[None, :] ** (np.arange(1, depth + 1) / depth)[:, None]
-    outputs = np.asarray(low_rank_layer_spectra(covariance, factor, depth))
+    outputs = np.asarray(low_rank_layer_spectra(covariance, factor, depth=depth))
     padding = np.zeros((depth, dim - outputs.shape[1]))
     data = np.linalg.eigvalsh(covariance)[None, ::-1]
     penalty = 0.5 * weight_decay * depth * float(np.sum(values[0]))
@@ -159,13 +143,6 @@ def layered_solution(
         loss=float(_factored_value(loss, factor)) + penalty,
         active=int(optimum.active),
     )
-
-
-def _leading_optimum(loss: QuadraticLoss, rank: int, range_tolerance: float):
-    spectrum = np.linalg.eigvalsh(loss.quadratic)
-    if spectrum[0] > range_tolerance * spectrum[-1]:
-        return low_rank_optimum(loss, rank)
-    return quadratic_optimum(loss, rank=rank, range_tolerance=range_tolerance)
 
 
 @jax.jit

@@ -4,7 +4,6 @@ import argparse
 import time
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from theory.commands.arguments import add_command, add_decay, add_loss, add_moments, count
@@ -17,11 +16,11 @@ from theory.commands.inputs import (
     require_rank,
     screen,
 )
-from theory.commands.predictions import Solution, layered_solution, solution, solution_arrays
+from theory.commands.predictions import Solution, solution, solution_arrays
 from theory.geometry.ranks import variance_effective_rank
-from theory.losses.family import barlow_optimum
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.files import write_result
+from theory.optimum.quadratic import valley_dimension
 
 _EXAMPLE = """example:
   python -m theory solve moments.npz --out solution.npz --depth 3 --rank 64 --weight-decay 0.01
@@ -58,14 +57,11 @@ def _run(options: argparse.Namespace) -> None:
     check_loss_options(options, (options.loss,))
     progress("solving for the optimum")
     found, valley = solved(
-        options.loss,
-        chosen_loss(options.loss, options, moments),
-        jnp.asarray(moments.covariance),
+        chosen_loss(options.loss, options, moments, tolerance),
         options.depth,
         options.rank,
         options.weight_decay,
         options.branch,
-        tolerance,
     )
     alignment = np.zeros(dim)
     alignment[: report.rank] = report.alignment
@@ -92,30 +88,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def solved(
-    name: str,
-    loss: QuadraticLoss,
-    covariance: Any,
-    depth: int,
-    rank: int | None,
-    weight_decay: float,
-    branch: Any,
-    tolerance: float,
+    loss: QuadraticLoss, depth: int, rank: int | None, weight_decay: float, branch: Any
 ) -> tuple[Solution, int]:
-    """Solution of a named loss, and the dimensions of the valley of minima it lies in."""
-    if name == "barlow" and weight_decay == 0:
-        widest = rank or covariance.shape[0]
-        optimum, valley = barlow_optimum(loss.linear, widest, range_tolerance=tolerance)
-        return layered_solution(optimum, loss, covariance, depth), int(valley)
-    found = solution(
-        loss,
-        covariance,
-        depth,
-        rank=rank,
-        weight_decay=weight_decay,
-        branch=branch,
-        range_tolerance=tolerance,
-    )
-    return found, 0
+    """Return the solution of a loss, and the dimension of the valley of minima it lies in."""
+    found = solution(loss, loss.inputs, depth, rank=rank, weight_decay=weight_decay, branch=branch)
+    return found, 0 if weight_decay else int(valley_dimension(loss, rank=rank))
 
 
 def _print_layers(layer_spectra: np.ndarray, weight_spectra: np.ndarray, out: Any) -> None:

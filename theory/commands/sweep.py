@@ -5,7 +5,6 @@ import itertools
 import time
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from theory.commands.arguments import (
@@ -72,8 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     ranks = options.ranks or (dim,)
     require_rank(max(ranks), dim)
     check_loss_options(options, options.losses)
-    covariance = jnp.asarray(moments.covariance)
-    losses = [(name, chosen_loss(name, options, moments)) for name in options.losses]
+    losses = [(name, chosen_loss(name, options, moments, tolerance)) for name in options.losses]
     kept, deepest = min(options.modes, dim), max(options.depths)
     # Weight decay varies fastest: what compiled for a depth and rank serves all of its decays.
     grid: list[Any] = list(itertools.product(losses, options.depths, ranks, options.weight_decays))
@@ -84,9 +82,7 @@ def _run(options: argparse.Namespace) -> None:
             f"{index + 1} of {len(grid)}: {name}, depth {depth}, rank {rank},"
             f" weight decay {weight_decay:g}"
         )
-        found, _ = solved(
-            name, loss, covariance, depth, rank, weight_decay, options.branch, tolerance
-        )
+        found, _ = solved(loss, depth, rank, weight_decay, options.branch)
         rows.append(_row(found, kept, deepest))
     columns = [np.stack(column) for column in zip(*rows)]
     loss, active, rank, spectrum, layer_spectrum = (

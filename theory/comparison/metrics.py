@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from theory.layers.grams import layer_spectra
-from theory.linalg.alignment import psd_power, symmetric_eigenvalues
 from theory.linalg.arrays import Arr, Grams, Matrix, Scalar, Spectrum, compiled, require_float64
+from theory.linalg.powers import psd_power
+from theory.linalg.spectral import symmetric_eigenvalues
 
 Basis = Float[Arr, "dim modes"]
 

@@ -16,9 +16,9 @@ from theory.comparison.metrics import (
     active_subspace,
 )
 from theory.layers.chain import Weights, chain_layer_grams
-from theory.linalg.alignment import fractional_gram
 from theory.linalg.arrays import Arr, Grams, Matrix, Scalar, Vector, compiled, require_float64
 from theory.linalg.errors import InputError
+from theory.linalg.powers import fractional_gram
 
 HiddenGrams = Float[Arr, "hidden dim dim"]
 NullGrams = Float[Arr, "layers dim dim"]
@@ -158,7 +158,7 @@ def shuffled_pairs_null(
       covariance: Σ = E[x xᵀ].
       mean: E[x]; None for centered features.
       noise_floor: Alignment that sampling alone produces, in [0, 1), as from
-        `theory.moments.sampling_noise.noise_floor`; 0 for the population.
+        `theory.moments.alignment.noise_floor`; 0 for the population.
 
     Returns:
       M of the null, to be solved like a measured one: floor Σ + (1 - floor) mean meanᵀ.

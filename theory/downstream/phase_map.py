@@ -145,9 +145,9 @@ def _point(
     moments = moments_of(FeatureModel(every, kept, noise, jnp.zeros_like(noise)))
     scale = jnp.diagonal(moments.covariance)
     alignment = jnp.diagonal(moments.cross_covariance) / scale
-    root = decayed_mode(scale, alignment, decay, depth)
+    root = decayed_mode(scale, alignment, weight_decay=decay, depth=depth)
     if drops_at_equal:
-        limit = decay_thresholds(scale, alignment, depth).global_minimum
+        limit = decay_thresholds(scale, alignment, depth=depth).global_minimum
         root = jnp.where(decay < limit, root, 0.0)
     fractions = jnp.arange(depth + 1) / depth
     # Downstream the data are not augmented, but noisy as every view.

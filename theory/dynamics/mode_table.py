@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from theory.dynamics.modes import escape_time, half_times, learning_order
-from theory.linalg.alignment import Alignment
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
 from theory.linalg.checks import require_depth
+from theory.linalg.whitening import Alignment
 from theory.optimum.thresholds import decay_thresholds, decayed_mode, learned_modes
 
 
@@ -51,12 +51,12 @@ def mode_scales(found: Alignment) -> Float[Arr, " dim"]:
     :math:`\sum_i n_i v_i v_i^\top`. 0 for directions outside the data.
 
     Args:
-      found: `theory.linalg.alignment.alignment` of the moments.
+      found: `theory.linalg.whitening.generalized_eigenpairs` of the moments.
 
     Returns:
       Scales, ``(dim,)``.
     """
-    squares = jnp.sum(jnp.asarray(found.directions) ** 2, axis=0)
+    squares = jnp.sum(jnp.asarray(found.vectors) ** 2, axis=0)
     return jnp.where(squares > 0.0, 1.0 / jnp.where(squares > 0.0, squares, 1.0), 0.0)
 
 
@@ -142,9 +142,12 @@ def mode_table(
     s, a, start = (jnp.asarray(values) for values in (scale, alignment, initial))
     possible = (s > 0.0) & (a > 0.0) & (start > 0.0)
     safe_s, safe_a, safe_start = (jnp.where(possible, values, 1.0) for values in (s, a, start))
-    limits = decay_thresholds(s, a, depth)
+    limits = decay_thresholds(s, a, depth=depth)
     final = decayed_mode(
-        jnp.where(s > 0.0, s, 1.0), jnp.where(s > 0.0, a, 0.0), weight_decay, depth
+        jnp.where(s > 0.0, s, 1.0),
+        jnp.where(s > 0.0, a, 0.0),
+        weight_decay=weight_decay,
+        depth=depth,
     )
     if branch == "global":
         final = jnp.where(weight_decay < limits.global_minimum, final, 0.0)
@@ -159,5 +162,5 @@ def mode_table(
         escape_time=jnp.where(possible, escape_time(safe_s, safe_a, safe_start, depth), jnp.inf),
         order=jnp.argsort(learning_order(s, a, start, depth)),
         active=final > 0.0,
-        learned=learned_modes(s, a, start, weight_decay, depth),
+        learned=learned_modes(s, a, start, weight_decay=weight_decay, depth=depth),
     )

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from theory.linalg.alignment import alignment
 from theory.linalg.arrays import Arr, Matrix, Scalar, Vector, compiled, require_float64
 from theory.linalg.errors import InputError
+from theory.linalg.whitening import generalized_eigenpairs
 
 Views = Float[Arr, "images views dim"]
 
@@ -242,5 +242,7 @@ def augmentation_fractions(
     """
     require_float64(within=within, covariance=covariance)
     covariance = jnp.asarray(covariance)
-    aligned = alignment(covariance, covariance - within, range_tolerance=range_tolerance)
-    return AugmentationFractions(1.0 - aligned.values, aligned.directions, aligned.rank)
+    aligned = generalized_eigenpairs(
+        covariance, covariance - within, range_tolerance=range_tolerance
+    )
+    return AugmentationFractions(1.0 - aligned.values, aligned.vectors, aligned.rank)

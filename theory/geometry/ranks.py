@@ -8,8 +8,8 @@ says; the caller centers.
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from theory.linalg.alignment import symmetric_eigenvalues
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
+from theory.linalg.spectral import symmetric_eigenvalues
 
 Embeddings = Float[Arr, "examples dim"]
 

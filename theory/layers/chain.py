@@ -6,9 +6,9 @@ import itertools
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.linalg.alignment import psd_power
 from theory.linalg.arrays import Arr, Grams, compiled, require_float64
 from theory.linalg.errors import InputError
+from theory.linalg.powers import psd_power
 
 Weights = tuple[Float[Arr, "_ _"], ...]
 WeightPaths = tuple[Float[Arr, "times _ _"], ...]

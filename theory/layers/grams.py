@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from theory.linalg.alignment import fractional_gram, psd_power, symmetric_eigenvalues
 from theory.linalg.arrays import Arr, Factor, Grams, Matrix, Vector, require_float64
 from theory.linalg.checks import require_depth
+from theory.linalg.powers import fractional_gram, psd_power
+from theory.linalg.spectral import symmetric_eigenvalues
 
 Layers = Float[Arr, "layers dim"]
 

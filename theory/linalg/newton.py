@@ -1,12 +1,13 @@
 """Newton's method in a trust region, for minima that must be followed and not jumped over."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 from theory.linalg.arrays import Arr, Scalar
 
@@ -119,31 +120,51 @@ def _steihaug(objective, state, max_inner):
     return move, reach
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def stationary_point(
-    objective: Callable[[Point], Scalar], fixed: Callable[[Point], Scalar], start: Point
+    objective: Callable[[Point, PyTree], Scalar], parameters: PyTree, start: Point
 ) -> Point:
-    """Minimum near a start, to rounding, with first derivatives by the implicit function theorem.
+    """Return the minimum near a start, to rounding.
 
     Directions in which the objective does not change (rotations of the factor's rows) stay where
     they are, in value and derivative.
 
     Args:
-      objective: Smooth function of one array, scaled to curvatures of order 1.
-      fixed: The same function without derivatives in anything but its argument.
+      objective: Smooth function of one array and of its parameters, scaled to curvatures of order
+        1.
+      parameters: What the minimum depends on, any pytree of arrays.
       start: Where to start; constant under differentiation.
 
     Returns:
       The minimum.
+
+    Accuracy:
+      Derivatives of every order by the implicit function theorem, where the minimum is isolated but
+      for those rotations.
     """
-    end = jax.lax.stop_gradient(minimized(fixed, start, 1e-13, max_steps=50, max_inner=200))
-    curve = jax.linearize(jax.grad(fixed), end)[1]
+    fixed = functools.partial(_with_parameters, objective, parameters)
+    return minimized(fixed, start, 1e-13, max_steps=50, max_inner=200)
+
+
+def _with_parameters(objective, parameters, point):
+    return objective(point, parameters)
+
+
+@stationary_point.defjvp
+def _stationary_point_jvp(objective, primals, tangents):
+    parameters, start = primals
+    end = stationary_point(objective, parameters, start)
+
+    def force(parameters):
+        return jax.grad(objective)(end, parameters)
+
+    def curve(direction):
+        slope = functools.partial(_with_parameters, jax.grad(objective), parameters)
+        return jax.jvp(slope, (end,), (direction,))[1]
 
     def solved(curve, side):
         return cg(curve, side, tol=1e-12, maxiter=2000)[0]
 
-    # Zero up to rounding; its derivative is that of the minimum.
-    miss = jax.grad(objective)(end)
-    shift = jax.lax.custom_linear_solve(
-        curve, miss - jax.lax.stop_gradient(miss), solved, symmetric=True
-    )
-    return end - shift
+    push = jax.jvp(force, (parameters,), (tangents[0],))[1]
+    shift = jax.lax.custom_linear_solve(curve, push, solved, symmetric=True)
+    return end, -shift

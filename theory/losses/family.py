@@ -1,72 +1,80 @@
-"""The self-supervised losses that are quadratic in the Gram of a linear network."""
+"""The self-supervised losses that are quadratic in the Gram of a linear network.
+
+Each is made from `theory.moments.moments.Moments` and says to `theory.optimum.solve` and
+`theory.dynamics.flow` all that they need: which loss, what the network receives, and which
+directions are data.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Int
 
-from theory.linalg.alignment import symmetric_eigenvalues, whitening_frame
-from theory.linalg.arrays import Arr, Matrix, Scalar, require_float64
+from theory.linalg.arrays import Scalar, require_float64
+from theory.linalg.checks import require_number
 from theory.linalg.errors import InputError
-from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_value
+from theory.losses.quadratic import QuadraticLoss
+from theory.moments.moments import Moments, default_range_tolerance
+
+LOSSES = ("spectral", "vicreg", "barlow", "infonce")
 
 
-def with_single_layer_decay(loss: QuadraticLoss, weight_decay: float | Scalar) -> QuadraticLoss:
-    r"""A quadratic loss plus :math:`(\lambda/2) \lVert W \rVert_F^2` of a network of one layer.
+def spectral(moments: Moments, *, range_tolerance: float | Scalar | None = None) -> QuadraticLoss:
+    """Return the spectral contrastive loss −2 E f(x)ᵀf(x⁺) + E(f(x)ᵀf(x'))² of a linear f.
 
-    :math:`B \to B - (\lambda/4) I`. For the spectral loss as many modes survive as M has
-    eigenvalues above λ/4, by Sylvester's law of inertia; they shrink continuously to zero, unlike
-    those of deeper networks.
+    Q = Σ, B = M: a mode of alignment a ends at variance a.
 
     Args:
-      loss: Any quadratic loss.
-      weight_decay: λ, at least 0; the gradient of W gets λW.
+      moments: Covariance Σ over views and cross-covariance M over positive pairs.
+      range_tolerance: Fraction of the largest covariance eigenvalue that is outside the data;
+        ``None`` for the moments' default, 1e-10, or 1e-6 where they were sampled.
 
     Returns:
-      `QuadraticLoss`; its value at G is the loss with its penalty.
+      `QuadraticLoss`.
 
     Raises:
-      InputError: An argument is not float64.
+      InputError: The moments are not float64.
 
     Accuracy:
-      Exact for depth 1; for more layers see `theory.optimum.decay`.
+      Exact.
 
     Source:
-      Derived: ‖W‖² = tr G.
+      HaoChen, Wei, Gaidon and Ma, *Provable guarantees for self-supervised deep learning with
+      spectral contrastive loss*, 2021, for the loss.
 
     Example:
-      A mode whose shared variance is below a quarter of the decay is dropped:
-
       >>> import jax
-      >>> from theory.losses.quadratic import quadratic_optimum, spectral_loss
       >>> with jax.enable_x64(True):
-      ...     loss = spectral_loss(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.1])))
-      ...     optimum = quadratic_optimum(with_single_layer_decay(loss, 0.8))
-      ...     print(jnp.diagonal(optimum.gram).round(12))
-      [0.7 0. ]
+      ...     loss = spectral(Moments(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.6]))))
+      ...     loss.name, loss.linear[0, 0].item()
+      ('spectral', 0.9)
     """
-    require_float64(quadratic=loss.quadratic, linear=loss.linear, weight_decay=weight_decay)
-    shift = 0.25 * weight_decay * jnp.eye(loss.linear.shape[0])
-    return QuadraticLoss(loss.quadratic, loss.linear - shift)
+    return _make("spectral", moments, range_tolerance)
 
 
-def vicreg_loss(
-    covariance: Matrix, cross_covariance: Matrix, invariance_weight: float | Scalar
+def vicreg(
+    moments: Moments,
+    invariance_weight: float | Scalar,
+    *,
+    range_tolerance: float | Scalar | None = None,
 ) -> QuadraticLoss:
-    """Covariance form of VICReg, ‖C − I‖² + κ E‖f(x) − f(x⁺)‖² less the constant ‖I‖².
+    """Return the covariance form of VICReg, ‖C − I‖² + κ E‖f(x) − f(x⁺)‖² less the constant ‖I‖².
 
     Q = Σ, B = Σ − κ(Σ − M): a mode of alignment a ends at variance 1 − κ(1 − a), and is dropped
     iff a < 1 − 1/κ. κ = 1 is the spectral contrastive loss. The hinge on standard deviations of the
     usual VICReg depends on the basis of the embedding and is not covered.
 
     Args:
-      covariance: Σ over views.
-      cross_covariance: M over positive pairs.
-      invariance_weight: κ > 0.
+      moments: Covariance Σ over views and cross-covariance M over positive pairs.
+      invariance_weight: κ > 0; a traced value that is not gives NaN.
+      range_tolerance: As in `spectral`.
 
     Returns:
       `QuadraticLoss`.
 
     Raises:
-      InputError: An argument is not float64.
+      InputError: An argument is not float64, or a known κ is not above 0.
 
     Accuracy:
       Exact.
@@ -76,123 +84,156 @@ def vicreg_loss(
 
     Example:
       >>> import jax
-      >>> from theory.losses.quadratic import quadratic_optimum
+      >>> from theory.optimum.quadratic import quadratic_optimum
       >>> with jax.enable_x64(True):
-      ...     moments = jnp.eye(3), jnp.diag(jnp.array([0.9, 0.6, 0.4]))
-      ...     optimum = quadratic_optimum(vicreg_loss(*moments, 2.0))
-      ...     print(jnp.diagonal(optimum.gram).round(12))
+      ...     moments = Moments(jnp.eye(3), jnp.diag(jnp.array([0.9, 0.6, 0.4])))
+      ...     print(jnp.diagonal(quadratic_optimum(vicreg(moments, 2.0)).gram).round(12))
       [0.8 0.2 0. ]
     """
-    require_float64(
-        covariance=covariance,
-        cross_covariance=cross_covariance,
-        invariance_weight=invariance_weight,
-    )
-    within = covariance - cross_covariance
-    return QuadraticLoss(covariance, covariance - invariance_weight * within)
+    weight = _positive("invariance_weight", invariance_weight)
+    return _make("vicreg", moments, range_tolerance, weight)
 
 
-def barlow_loss(cross_covariance: Matrix) -> QuadraticLoss:
-    """Barlow Twins without normalization, ‖WMWᵀ − I‖² less ‖I‖²: Q = B = M, on M's positive part.
+def barlow(moments: Moments, *, range_tolerance: float | Scalar | None = None) -> QuadraticLoss:
+    """Return Barlow Twins without normalization, ‖WMWᵀ − I‖² less ‖I‖².
 
-    Every kept mode ends at the same height. With fewer outputs than the rank of M the minimum is
-    a flat valley: see `barlow_optimum`.
+    Q = B = M, on M's positive part: every kept mode ends at the same height. With fewer outputs
+    than the rank of M the minimum is a flat valley (`theory.optimum.quadratic.valley_dimension`),
+    in which `theory.optimum.solve` chooses what a vanishing start reaches.
 
     Args:
-      cross_covariance: M over positive pairs.
+      moments: Covariance Σ over views and cross-covariance M over positive pairs.
+      range_tolerance: As in `spectral`, of the eigenvalues of M.
 
     Returns:
       `QuadraticLoss`.
 
     Raises:
-      InputError: The argument is not float64.
+      InputError: The moments are not float64.
+
+    Accuracy:
+      Exact.
 
     Source:
       Simon et al., *On the Stepwise Nature of Self-Supervised Learning*, ICML 2023, for the loss.
 
     Example:
       >>> import jax
+      >>> from theory.losses.quadratic import quadratic_value
       >>> with jax.enable_x64(True):
-      ...     loss = barlow_loss(0.5 * jnp.eye(2))
+      ...     loss = barlow(Moments(jnp.eye(2), 0.5 * jnp.eye(2)))
       ...     float(quadratic_value(loss, 2.0 * jnp.eye(2)))
       -2.0
     """
-    require_float64(cross_covariance=cross_covariance)
-    return QuadraticLoss(cross_covariance, cross_covariance)
+    return _make("barlow", moments, range_tolerance)
 
 
-def barlow_optimum(
-    cross_covariance: Matrix, rank: int, *, range_tolerance: float = 1e-10
-) -> tuple[Optimum, Int[Arr, ""]]:
-    r"""The minimum of Barlow Twins that a vanishing start chooses, and how flat it lies.
+def infonce(
+    moments: Moments,
+    temperature: float | Scalar,
+    *,
+    range_tolerance: float | Scalar | None = None,
+) -> QuadraticLoss:
+    r"""Return InfoNCE of dot products for Gaussian data and infinitely many negatives.
 
-    :math:`G = \sum_{j \le p} \gamma_j^{-1} v_j v_j^\top` with the p largest eigenpairs of M. With p
-    below the rank of M every p-dimensional subspace of M's range is a minimum as well; gradient
-    descent from a start of size ε comes to the top one only up to :math:`\epsilon^{1 - \gamma_{p+1}
-    / \gamma_p}`, and any weight decay makes it unique.
+    :math:`-\operatorname{tr}(GM)/\tau + \operatorname{tr}(\Sigma G \Sigma G)/(2\tau^2)`, the loss
+    less the logarithm of the number of negatives: half the spectral loss of G/τ, in its own units
+    of time. Its modes end at τ times the alignment.
 
     Args:
-      cross_covariance: M over positive pairs; only its positive eigenvalues count.
-      rank: p, number of outputs, at least 1.
-      range_tolerance: Eigenvalues at or below this fraction of the largest count as zero.
+      moments: Covariance Σ over views and cross-covariance M over positive pairs.
+      temperature: τ > 0; a traced value that is not gives NaN.
+      range_tolerance: As in `spectral`.
 
     Returns:
-      The `Optimum`, and the dimension of the valley of equal loss through it: 0 iff unique.
+      `QuadraticLoss`.
 
     Raises:
-      InputError: The argument is not float64, or the rank below 1.
+      InputError: An argument is not float64, or a known τ is not above 0.
 
     Accuracy:
-      Machine precision × condition number of M on its range.
+      Exact in the limit. With K negatives it holds while
+      `theory.losses.gaussian_infonce.random_energy_load` is below 1.
 
     Source:
-      Derived; the top subspace is the limit in Simon et al., ICML 2023.
+      Derived: E exp(zᵀz'/τ) of a Gaussian z' is exp(zᵀCz/2τ²).
+
+    Example:
+      >>> import jax
+      >>> from theory.optimum.quadratic import quadratic_optimum
+      >>> with jax.enable_x64(True):
+      ...     loss = infonce(Moments(jnp.eye(1), 0.8 * jnp.eye(1)), 0.5)
+      ...     round(float(quadratic_optimum(loss).gram[0, 0]), 12)
+      0.4
+    """
+    return _make("infonce", moments, range_tolerance, _positive("temperature", temperature))
+
+
+def make_loss(
+    name: str,
+    moments: Moments,
+    *,
+    invariance_weight: float | Scalar | None = None,
+    temperature: float | Scalar | None = None,
+    range_tolerance: float | Scalar | None = None,
+) -> QuadraticLoss:
+    """Return the loss of a name, with the parameter that it needs and no other.
+
+    Args:
+      name: One of `LOSSES`.
+      moments: Covariance and cross-covariance.
+      invariance_weight: κ of VICReg.
+      temperature: τ of InfoNCE.
+      range_tolerance: As in `spectral`.
+
+    Returns:
+      `QuadraticLoss`.
+
+    Raises:
+      InputError: No such loss; a parameter that is missing, or belongs to another loss.
 
     Example:
       >>> import jax
       >>> with jax.enable_x64(True):
-      ...     optimum, valley = barlow_optimum(jnp.diag(jnp.array([0.5, 0.25, 0.125])), 2)
-      ...     print(jnp.diagonal(optimum.gram), valley)
-      [2. 4. 0.] 2
+      ...     make_loss("vicreg", Moments(jnp.eye(1), jnp.eye(1)), invariance_weight=2.0).name
+      'vicreg'
     """
-    require_float64(cross_covariance=cross_covariance)
-    if rank < 1:
-        raise InputError(f"rank is {rank}, wanted at least 1")
-    dim = cross_covariance.shape[0]
-    frame = whitening_frame(cross_covariance, range_tolerance)
-    # Ascending eigenvalues: the last columns of the frame are the strongest modes.
-    columns = frame.columns[:, ::-1][:, : min(rank, dim)]
-    active = jnp.sum(frame.inside[::-1][: min(rank, dim)]).astype(int)
-    total = jnp.sum(frame.inside).astype(int)
-    gram = columns @ columns.T
-    loss = quadratic_value(barlow_loss(cross_covariance), gram)
-    return Optimum(gram, columns.T, loss, active), active * (total - active)
+    if name not in LOSSES:
+        raise InputError(f"loss is {name!r}, wanted one of {', '.join(LOSSES)}")
+    parameters = {"invariance_weight": invariance_weight, "temperature": temperature}
+    owners = {"invariance_weight": "vicreg", "temperature": "infonce"}
+    for parameter, value in parameters.items():
+        if (value is None) == (owners[parameter] == name):
+            verb = "needs" if value is None else "does not take"
+            raise InputError(
+                f"loss {name} {verb} {parameter}, which belongs to {owners[parameter]}"
+            )
+    if invariance_weight is not None:
+        return vicreg(moments, invariance_weight, range_tolerance=range_tolerance)
+    if temperature is not None:
+        return infonce(moments, temperature, range_tolerance=range_tolerance)
+    plain: dict[str, Callable[..., QuadraticLoss]] = {"spectral": spectral, "barlow": barlow}
+    return plain[name](moments, range_tolerance=range_tolerance)
 
 
-def surviving_modes(cross_covariance: Matrix, weight_decay: float | Scalar) -> Int[Arr, ""]:
-    """Modes that weight decay leaves a one-layer spectral network: eigenvalues of M above λ/4.
+def _make(name, moments, range_tolerance, parameter: Any = 1.0):
+    covariance, cross = moments.covariance, moments.cross_covariance
+    require_float64(covariance=covariance, cross_covariance=cross)
+    covariance, cross = jnp.asarray(covariance), jnp.asarray(cross)
+    if name == "barlow":
+        parts = cross, cross
+    elif name == "infonce":
+        parts = covariance / (math.sqrt(2.0) * parameter), cross / (2.0 * parameter)
+    elif name == "vicreg":
+        parts = covariance, covariance - parameter * (covariance - cross)
+    else:
+        parts = covariance, cross
+    tolerance = default_range_tolerance(moments) if range_tolerance is None else range_tolerance
+    return QuadraticLoss(*parts, covariance, tolerance, name)
 
-    Args:
-      cross_covariance: M over positive pairs.
-      weight_decay: λ of the penalty (λ/2)‖W‖².
 
-    Returns:
-      Their number.
-
-    Raises:
-      InputError: An argument is not float64.
-
-    Accuracy:
-      Exact (inertia); the covariance plays no part.
-
-    Source:
-      Derived: Sylvester's law of inertia.
-
-    Example:
-      >>> import jax
-      >>> with jax.enable_x64(True):
-      ...     int(surviving_modes(jnp.diag(jnp.array([0.9, 0.1])), 0.8))
-      1
-    """
-    require_float64(cross_covariance=cross_covariance, weight_decay=weight_decay)
-    return jnp.sum(symmetric_eigenvalues(cross_covariance) > 0.25 * weight_decay)
+def _positive(name, value):
+    require_number(name, value, positive=True)
+    require_float64(**{name: value})
+    value = jnp.asarray(value, float)
+    return jnp.where(value > 0.0, value, jnp.nan)

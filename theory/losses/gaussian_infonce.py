@@ -1,64 +1,22 @@
-"""InfoNCE of Gaussian data in closed form, how far it holds, and the information it can show."""
+"""How far the closed form of InfoNCE holds, and how much information it can show."""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, require_float64
+from theory.linalg.arrays import Arr, Scalar, Spectrum, require_float64
 from theory.linalg.errors import InputError
-from theory.losses.quadratic import QuadraticLoss
-
-
-def gaussian_infonce_loss(
-    covariance: Matrix, cross_covariance: Matrix, temperature: float | Scalar
-) -> QuadraticLoss:
-    r"""InfoNCE of dot products for Gaussian data and infinitely many negatives.
-
-    :math:`-\operatorname{tr}(GM)/\tau + \operatorname{tr}(\Sigma G \Sigma G)/(2\tau^2)`, the loss
-    less the logarithm of the number of negatives: half the spectral loss of G/τ, in its own units
-    of time. Its modes end at τ times the alignment.
-
-    Args:
-      covariance: Σ over views.
-      cross_covariance: M over positive pairs.
-      temperature: τ > 0.
-
-    Returns:
-      `QuadraticLoss`.
-
-    Raises:
-      InputError: An argument is not float64.
-
-    Accuracy:
-      Exact in the limit. With K negatives it holds while `random_energy_load` is below 1.
-
-    Source:
-      Derived: E exp(zᵀz'/τ) of a Gaussian z' is exp(zᵀCz/2τ²).
-
-    Example:
-      >>> import jax
-      >>> from theory.losses.quadratic import quadratic_optimum
-      >>> with jax.enable_x64(True):
-      ...     optimum = quadratic_optimum(gaussian_infonce_loss(jnp.eye(1), 0.8 * jnp.eye(1), 0.5))
-      ...     round(float(optimum.gram[0, 0]), 12)
-      0.4
-    """
-    require_float64(
-        covariance=covariance, cross_covariance=cross_covariance, temperature=temperature
-    )
-    return QuadraticLoss(
-        covariance / (math.sqrt(2.0) * temperature), cross_covariance / (2.0 * temperature)
-    )
 
 
 def random_energy_load(
     output_variances: Spectrum, temperature: float | Scalar, negatives: int
 ) -> Scalar:
-    r"""How near :math:`\sum_i (n_i/\tau)^2 / (2 \ln K)` a batch of K negatives is to freezing.
+    r"""Return how near a batch of K negatives is to freezing.
 
-    Below 1 the average over negatives is what `gaussian_infonce_loss` takes it for. Above 1 a few
-    extreme negatives carry it, as in the random energy model, and the closed form fails.
+    :math:`\sum_i (n_i/\tau)^2 / (2 \ln K)`. Below 1 the average over negatives is what
+    `theory.losses.family.infonce` takes it for. Above 1 a few extreme negatives carry it, as in the
+    random energy model, and the closed form fails.
 
     Args:
       output_variances: n_i, variances of the embedding along its principal directions.
@@ -94,10 +52,10 @@ def random_energy_load(
 
 
 def gaussian_mutual_information(alignments: Float[Arr, " modes"]) -> Scalar:
-    r"""Information :math:`-\tfrac12 \sum_i \ln(1 - a_i^2)` that two Gaussian views share, in nats.
+    r"""Return the information that two Gaussian views share, in nats.
 
-    InfoNCE with K negatives can show at most ln K of it; the modes that a layer keeps carry the
-    sum over them.
+    :math:`-\tfrac12 \sum_i \ln(1 - a_i^2)`. InfoNCE with K negatives can show at most ln K of
+    it; the modes that a layer keeps carry the sum over them.
 
     Args:
       alignments: a_i of the modes kept, −1 < a < 1.

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
 
-from theory.linalg.alignment import psd_power, whitening_frame
 from theory.linalg.arrays import Arr, Factor, Matrix, Scalar, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.errors import InputError
+from theory.linalg.powers import psd_power
+from theory.linalg.whitening import whitening_frame
 from theory.moments.moments import Moments
 
 ClassMeans = Float[Arr, "classes dim"]

@@ -40,11 +40,10 @@ def noise_moments(data_covariance: Matrix, noise_variance: float | Scalar) -> Mo
       How fast does noise destroy a feature of unit variance? Differentiate:
 
       >>> import jax
-      >>> from theory.linalg.alignment import alignment
+      >>> from theory.moments.alignment import alignment
       >>> with jax.enable_x64(True):
       ...     def kept(variance):
-      ...         moments = noise_moments(jnp.eye(1), variance)
-      ...         return alignment(moments.covariance, moments.cross_covariance).values[0]
+      ...         return alignment(noise_moments(jnp.eye(1), variance)).values[0]
       ...     round(float(kept(1.0)), 12), round(float(jax.grad(kept)(1.0)), 12)
       (0.5, -0.25)
     """
@@ -186,11 +185,10 @@ def linear_operator_moments(
       Flips of a two-pixel image: the sum is invariant, the difference is destroyed.
 
       >>> import jax
-      >>> from theory.linalg.alignment import alignment
+      >>> from theory.moments.alignment import alignment
       >>> with jax.enable_x64(True):
       ...     operators = jnp.stack([jnp.eye(2), jnp.eye(2)[::-1]])
-      ...     moments = linear_operator_moments(jnp.eye(2), operators)
-      ...     print(alignment(moments.covariance, moments.cross_covariance).values.round(12))
+      ...     print(alignment(linear_operator_moments(jnp.eye(2), operators)).values.round(12))
       [1. 0.]
     """
     count = operators.shape[0]

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.linalg.alignment import alignment
 from theory.linalg.arrays import Arr, require_float64
 from theory.linalg.errors import InputError
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.moments.moments import Moments, default_range_tolerance
 
 
@@ -89,7 +89,7 @@ def _check_counts(moments: Moments) -> None:
         if value is None:
             continue
         if np.ndim(value) != 0 or not np.isfinite(value) or value < 2 or value != int(value):
-            raise InputError(f"{name} is {value}, wanted a whole number of at least 2")
+            raise InputError(f"{name} is {value:g}, wanted a whole number of at least 2")
 
 
 def _checked_dim(name: str, matrix: Arr) -> int:
@@ -139,9 +139,9 @@ def _check_pair(
             f" {eigenvalues[0]:.3g} to {scale:.3g}; give E[x xᵀ] over views, or a larger range"
             " tolerance if it was rounded"
         )
-    found = alignment(covariance, cross_covariance, range_tolerance=tolerance)
+    found = generalized_eigenpairs(covariance, cross_covariance, range_tolerance=tolerance)
     rank = int(found.rank)
-    values, directions = np.asarray(found.values)[:rank], np.asarray(found.directions)[:, :rank]
+    values, directions = np.asarray(found.values)[:rank], np.asarray(found.vectors)[:, :rank]
     slack = tolerance * scale * np.sum(directions**2, axis=0)
     beyond = np.abs(values) - 1.0 > slack
     if np.any(beyond):

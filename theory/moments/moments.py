@@ -4,16 +4,21 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Matrix, require_float64
+from theory.linalg.checks import is_known
 from theory.linalg.errors import InputError
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Moments:
     """Raw second moments of exactly what the next layer receives; never centered afterwards.
+
+    A pytree of float64 arrays, numbers of images and views included, so that functions of moments
+    can be compiled, mapped and differentiated.
 
     Attributes:
       covariance: Σ = E[x xᵀ] over augmented views, ``(dim, dim)``.
@@ -33,17 +38,12 @@ class Moments:
     half_covariance: Arr | None = None
     half_cross_covariance: Arr | None = None
 
-    def tree_flatten(self):
-        """The fields, in order."""
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self)), None
-
-    @classmethod
-    def tree_unflatten(cls, _, fields):
-        """Without the constructor: JAX also fills trees with things that are not arrays."""
-        moments = object.__new__(cls)
-        for field, value in zip(dataclasses.fields(cls), fields, strict=True):
-            object.__setattr__(moments, field.name, value)
-        return moments
+    def __post_init__(self):
+        # Whole numbers as leaves would forbid `jax.grad`; JAX also fills trees with other objects.
+        for name in ("images", "views"):
+            value = getattr(self, name)
+            if isinstance(value, int):
+                object.__setattr__(self, name, np.float64(value))
 
 
 def _covariances(views: Float[Arr, "images views dim"]) -> tuple[Matrix, Matrix]:
@@ -55,7 +55,7 @@ def _covariances(views: Float[Arr, "images views dim"]) -> tuple[Matrix, Matrix]
 
 
 def moments_from_views(views: Float[Arr, "images views dim"]) -> Moments:
-    r"""Sample moments over all :math:`V(V-1)` ordered pairs of views of each image.
+    r"""Return the sample moments over all :math:`V(V-1)` ordered pairs of views of each image.
 
     With :math:`m_i = \sum_v x_{iv}`: :math:`\hat\Sigma = \sum x x^\top / nV` and
     :math:`\hat M = (\sum_i m_i m_i^\top - nV\hat\Sigma) / (nV(V-1))`. The two halves are the even
@@ -106,7 +106,7 @@ def moments_from_views(views: Float[Arr, "images views dim"]) -> Moments:
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:
-    """Moments of two disjoint samples of images together.
+    """Return the moments of two disjoint samples of images together.
 
     Each field is the mean weighted by images; halves are merged half by half, which weighs an odd
     image up by O(1/images). Merging is associative up to rounding.
@@ -119,7 +119,7 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
       `Moments`; optional fields that only one side has are dropped.
 
     Raises:
-      InputError: Numbers of images unknown, or sizes or numbers of views that differ.
+      InputError: Not float64; numbers of images unknown; sizes or numbers of views that differ.
 
     Accuracy:
       Exact, apart from the halves of odd samples.
@@ -134,6 +134,11 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
       ...     merge_moments(one, three).covariance.item()
       0.25
     """
+    require_float64(
+        covariance=first.covariance,
+        cross_covariance=first.cross_covariance,
+        **{"second covariance": second.covariance},
+    )
     if first.images is None or second.images is None:
         raise InputError("moments without a number of images cannot be merged: give images")
     if first.covariance.shape != second.covariance.shape:
@@ -141,7 +146,8 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
             f"moments of sizes {first.covariance.shape[0]} and {second.covariance.shape[0]} cannot"
             " be merged: accumulate both over the same layer"
         )
-    if first.views is None or second.views is None or int(first.views) != int(second.views):
+    known = is_known(first.views, second.views)
+    if first.views is None or second.views is None or (known and first.views != second.views):
         raise InputError(
             f"moments over {first.views} and {second.views} views an image cannot be merged:"
             " accumulate both with the same number of views"
@@ -167,5 +173,5 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
 
 
 def default_range_tolerance(moments: Moments) -> float:
-    """1e-6 for sampled moments, which devices accumulate in float32; 1e-10 for exact ones."""
+    """Return 1e-6 for sampled moments, accumulated in float32 on devices; 1e-10 for exact ones."""
     return 1e-10 if moments.images is None else 1e-6

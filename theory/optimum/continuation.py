@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Int
 
-from theory.linalg.alignment import WhiteningFrame, whitening_frame
 from theory.linalg.arrays import Arr, Matrix, Scalar, Vector
+from theory.linalg.spectral import symmetric_eigenpairs
+from theory.linalg.whitening import WhiteningFrame, whitening_frame
 from theory.losses.quadratic import QuadraticLoss
 
 # Below this fraction of the largest a Gram's eigenvalue is a mode that has been dropped.
@@ -36,7 +37,7 @@ def followed(
     depth: int,
     rank: int,
     max_steps: int | Int[Arr, ""],
-    range_tolerance: float,
+    range_tolerance: float | Scalar,
 ) -> Modes:
     r"""Minimum of φ(G) + (λL/2) tr G^{1/L} that descends from a Gram, by closed-form steps.
 
@@ -101,7 +102,7 @@ def decayed_value(modes: Modes, loss: QuadraticLoss, weight_decay: Scalar, depth
 
 def modes_of(gram: Matrix, rank: int) -> Modes:
     """The leading eigenpairs of a Gram, those at rounding level set to zero."""
-    values, vectors = jnp.linalg.eigh(gram)
+    values, vectors = symmetric_eigenpairs(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     alive = (values > ALIVE * values[0]) & (jnp.arange(values.shape[0]) < rank)
     return Modes(jnp.where(alive, values, 0.0), vectors)
@@ -130,7 +131,7 @@ def _step(
     tangent = outside[:, None] * inner * outside[None, :] + jnp.diag(weights)
     turned = frame.columns.T @ vectors
     target = frame.columns.T @ loss.linear @ frame.columns - turned @ tangent @ turned.T
-    sizes, directions = jnp.linalg.eigh(0.5 * (target + target.T))
+    sizes, directions = symmetric_eigenpairs(0.5 * (target + target.T))
     kept = jnp.where(jnp.arange(sizes.shape[0]) >= sizes.shape[0] - rank, sizes, 0.0)
     columns = (frame.columns @ directions) * jnp.sqrt(jnp.maximum(kept, 0.0))[None, :]
     return modes_of(columns @ columns.T, rank)

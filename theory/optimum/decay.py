@@ -1,21 +1,30 @@
 """Optimum of a deep linear network with weight decay, for moments that need not commute."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float
 
-from theory.linalg.alignment import fractional_gram, psd_power
-from theory.linalg.arrays import Arr, Matrix, Scalar, require_float64
-from theory.linalg.checks import require_depth
+from theory.linalg.arrays import Arr, Scalar, require_float64
+from theory.linalg.checks import (
+    is_known,
+    require_branch,
+    require_depth,
+    require_number,
+    require_rank,
+    require_weight_decay,
+)
 from theory.linalg.errors import InputError
 from theory.linalg.newton import stationary_point
-from theory.losses.quadratic import Optimum, QuadraticLoss, quadratic_optimum
+from theory.linalg.powers import leading_power, psd_power
+from theory.linalg.spectral import symmetric_eigenpairs, symmetric_eigenvalues
+from theory.losses.quadratic import QuadraticLoss
 from theory.optimum.continuation import Modes, decayed_value, followed, modes_of
+from theory.optimum.quadratic import Optimum, quadratic_optimum
 
 Path = Float[Arr, " points"] | Sequence[float]
 
@@ -24,15 +33,15 @@ _STEPS = 24
 
 def decayed_optimum(
     loss: QuadraticLoss,
+    *,
     weight_decay: float | Scalar,
     depth: int,
-    *,
     rank: int | None = None,
     branch: str = "continued",
     path: Path | None = None,
-    range_tolerance: float = 1e-10,
+    range_tolerance: float | Scalar | None = None,
 ) -> Optimum:
-    r"""End-to-end Gram of a balanced network that has converged under weight decay.
+    r"""Return the end-to-end optimum of a balanced network that has converged under weight decay.
 
     Minimizes, over the first layer P (rank × dim) of a balanced network,
 
@@ -45,8 +54,8 @@ def decayed_optimum(
     without decay along a path of λ, as a network is that is trained while λ changes slowly.
 
     Args:
-      loss: Quadratic Q and linear B part; `spectral_loss` of a covariance and cross-covariance.
-      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖²; 0 or more.
+      loss: Quadratic Q and linear B part.
+      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖²; 0 or more, a traced negative one gives NaN.
       depth: Number of layers L, at least 1.
       rank: Narrowest width of the network; ``None`` for no limit.
       branch: ``"continued"`` is the minimum reached along the path; a mode near its saddle-node is
@@ -55,21 +64,21 @@ def decayed_optimum(
       path: Values of λ that the network went through, 0 first and ``weight_decay`` last, e.g.
         ``(0, 1.25 * λ, λ)``; each stretch is followed in small steps. ``None`` is ``(0, λ)``.
       range_tolerance: Directions of Q at or below this fraction of its largest eigenvalue are
-        outside the data.
+        outside the data; ``None`` for that of the loss.
 
     Returns:
-      `Optimum`: end-to-end Gram, its factor (constant under differentiation), the loss with its
-      penalty, and the number of active modes. Layer l's Gram is ``layer_grams(gram, depth)[l-1]``.
+      `Optimum`: end-to-end Gram, its factor, the loss with its penalty, and the number of active
+      modes. Layer l's Gram is ``layer_grams(gram, depth)[l-1]``.
 
     Raises:
-      InputError: Not float64, a depth below 1, a negative weight decay, or a path that does not
-        lead from 0 to it.
+      InputError: Not float64; a depth, rank, weight decay or branch that does not exist; a path
+        that does not lead from 0 to the weight decay.
 
     Accuracy:
-      `decay_residual` below 1e-9 away from a saddle-node; exactly at one the problem is singular
-      and accuracy halves. ``"global"`` is exact where the moments commute and otherwise compares
-      with the removal of single modes only. Derivatives of Gram and loss by the implicit function
-      theorem, where no mode is about to jump.
+      R^L H = (λ/4) R to 1e-9 of ‖R^L B‖ away from a saddle-node; exactly at one the problem is
+      singular and accuracy halves. ``"global"`` is exact where the moments commute and otherwise
+      compares with the removal of single modes only. Derivatives of Gram, loss and FᵀF, of every
+      order, by the implicit function theorem, where no mode is about to jump.
 
     Source:
       Derived. The penalty is (λL/2) tr G^{1/L}, a Schatten norm of order 2/L of W.
@@ -77,10 +86,9 @@ def decayed_optimum(
     Example:
       Decay takes weak modes entirely and leaves strong ones nearly alone:
 
-      >>> from theory.losses.quadratic import spectral_loss
       >>> with jax.enable_x64(True):
-      ...     loss = spectral_loss(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.1])))
-      ...     optimum = decayed_optimum(loss, 0.1, 2)
+      ...     loss = QuadraticLoss(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.1])))
+      ...     optimum = decayed_optimum(loss, weight_decay=0.1, depth=2)
       ...     [round(float(x), 4) for x in jnp.diagonal(optimum.gram)], int(optimum.active)
       ([0.8732, 0.0], 1)
     """
@@ -88,58 +96,27 @@ def decayed_optimum(
         quadratic=loss.quadratic, linear=loss.linear, weight_decay=weight_decay, path=_array(path)
     )
     require_depth(depth)
-    if branch not in ("continued", "global"):
-        raise InputError(f"branch is {branch!r}, wanted 'continued' or 'global'")
+    require_rank(rank)
+    require_weight_decay(weight_decay)
+    require_branch(branch)
     dim = loss.quadratic.shape[0]
     points = jnp.array([0.0, 1.0]) * weight_decay if path is None else jnp.asarray(_array(path))
     _check_path(points, weight_decay)
+    tolerance = loss.range_tolerance if range_tolerance is None else range_tolerance
+    decay = jnp.asarray(weight_decay, float)
+    decay = jnp.where(decay >= 0.0, decay, jnp.nan)
     if depth == 1:
-        shifted = loss.linear - 0.25 * weight_decay * jnp.eye(dim)
-        tilted = QuadraticLoss(loss.quadratic, shifted)
-        return quadratic_optimum(tilted, rank=rank, range_tolerance=range_tolerance)
-    return _followed(
+        tilted = QuadraticLoss(loss.quadratic, loss.linear - 0.25 * decay * jnp.eye(dim))
+        return quadratic_optimum(tilted, rank=rank, range_tolerance=tolerance)
+    return _follow_decay(
         loss,
-        jnp.asarray(weight_decay, float),
+        decay,
         points,
+        jnp.asarray(tolerance, float),
         depth=depth,
-        rank=dim if rank is None else min(rank, dim),
-        climbs_down=branch == "global",
-        range_tolerance=range_tolerance,
+        rank=dim if rank is None else min(int(rank), dim),
+        to_global=branch == "global",
     )
-
-
-def decay_residual(
-    loss: QuadraticLoss, gram: Matrix, weight_decay: float | Scalar, depth: int
-) -> Scalar:
-    r"""How far a Gram is from stationary under weight decay: ‖R^L H − (λ/4) R‖ / ‖R^L B‖.
-
-    Args:
-      loss: Quadratic and linear part of the loss.
-      gram: End-to-end Gram G = R^L of a balanced network.
-      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖².
-      depth: Number of layers L.
-
-    Returns:
-      Relative residual, 0 at every stationary point, the origin included.
-
-    Raises:
-      InputError: Not float64, or a depth below 1.
-
-    Example:
-      >>> from theory.losses.quadratic import spectral_loss
-      >>> with jax.enable_x64(True):
-      ...     loss = spectral_loss(jnp.eye(1), jnp.ones((1, 1)))
-      ...     gram = decayed_optimum(loss, 0.5, 3).gram
-      ...     bool(decay_residual(loss, gram, 0.5, 3) < 1e-12)
-      True
-    """
-    require_float64(gram=gram, weight_decay=weight_decay, quadratic=loss.quadratic)
-    require_depth(depth)
-    root = fractional_gram(gram, 1.0 / depth)
-    pull = loss.linear - loss.quadratic @ gram @ loss.quadratic
-    size = jnp.linalg.norm(gram @ loss.linear)
-    miss = jnp.linalg.norm(gram @ pull - 0.25 * weight_decay * root)
-    return miss / jnp.where(size > 0.0, size, 1.0)
 
 
 def _objective(factor, loss, weight_decay, depth):
@@ -154,37 +131,53 @@ def _objective(factor, loss, weight_decay, depth):
     return value + 0.5 * depth * weight_decay * jnp.sum(factor * factor)
 
 
-@functools.partial(jax.jit, static_argnames=("depth", "rank", "climbs_down", "range_tolerance"))
-def _followed(loss, weight_decay, points, *, depth, rank, climbs_down, range_tolerance):
+def _scaled_objective(depth, scaled, parameters):
+    loss, weight_decay, scales = parameters
+    return _objective(scaled / scales, loss, weight_decay, depth)
+
+
+@functools.partial(jax.jit, static_argnames=("depth", "rank", "to_global"))
+def _follow_decay(loss, weight_decay, points, range_tolerance, *, depth, rank, to_global):
     projector = psd_power(loss.quadratic, 0.0, tolerance=range_tolerance)
-    inside = QuadraticLoss(*(projector @ part @ projector for part in loss))
+    inside = dataclasses.replace(
+        loss,
+        quadratic=projector @ loss.quadratic @ projector,
+        linear=projector @ loss.linear @ projector,
+    )
     fixed = jax.lax.stop_gradient((inside, weight_decay, points))
     optimum = quadratic_optimum(fixed[0], rank=rank, range_tolerance=range_tolerance)
     follow = functools.partial(followed, depth=depth, rank=rank, range_tolerance=range_tolerance)
     modes = _along(modes_of(optimum.gram, rank), fixed[0], fixed[2], follow)
-    if climbs_down:
+    if to_global:
         modes = _without_losers(modes, fixed[0], fixed[1], depth, follow)
+    modes = jax.lax.stop_gradient(modes)
     # In the basis of these modes, scaled by the curvature that commuting moments would have.
-    turned = QuadraticLoss(*(modes.vectors.T @ part @ modes.vectors for part in inside))
+    turned = dataclasses.replace(
+        inside,
+        quadratic=modes.vectors.T @ inside.quadratic @ modes.vectors,
+        linear=modes.vectors.T @ inside.linear @ modes.vectors,
+    )
     roots = modes.values ** (1.0 / depth)
     scales = _curvature_roots(roots, jnp.diagonal(turned.quadratic), weight_decay, depth)[:rank]
     scales = jax.lax.stop_gradient(scales)
-
-    def objective(loss, weight_decay):
-        return lambda scaled: _objective(scaled / scales, loss, weight_decay, depth)
-
     start = scales * jnp.eye(rank, roots.shape[0]) * jnp.sqrt(roots)[:rank, None]
-    still = objective(*jax.lax.stop_gradient((turned, weight_decay)))
-    scaled = stationary_point(objective(turned, weight_decay), still, start)
+    objective = functools.partial(_scaled_objective, depth)
+    scaled = stationary_point(objective, (turned, weight_decay, scales), start)
     factor = (scaled / scales) @ modes.vectors.T
     inner = factor @ factor.T
+    # R^L H = (λ/4) R leaves no mode of the first layer's Gram R between 0 and this.
+    strongest = jnp.max(symmetric_eigenvalues(jax.lax.stop_gradient(loss.linear)))
+    sizes = symmetric_eigenvalues(jax.lax.stop_gradient(inner))
+    pull = sizes ** (depth - 1) * jnp.maximum(strongest, 0.0)
+    alive = (sizes > 1e-10 * jnp.max(sizes)) & (pull > 0.125 * fixed[1])
+    active = jnp.sum(alive)
+    factor = leading_power(inner, 0.0, active) @ factor
     gram = factor.T @ jnp.linalg.matrix_power(inner, depth - 1) @ factor
-    sizes, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(inner))
-    alive = sizes > 1e-10 * jnp.max(sizes)
-    lengths = jnp.where(alive, jnp.abs(sizes), 0.0) ** (0.5 * (depth - 1))
-    rows = (lengths[:, None] * (vectors.T @ jax.lax.stop_gradient(factor)))[::-1]
+    # Rows of the end-to-end factor along its principal directions, strongest first.
+    _, frame = symmetric_eigenpairs(inner)
+    rows = frame[:, ::-1].T @ leading_power(inner, 0.5 * (depth - 1), active) @ factor
     value = _objective(factor, inside, weight_decay, depth)
-    return Optimum(gram, rows, value, jnp.sum(alive))
+    return Optimum(gram, rows, value, active)
 
 
 def _curvature_roots(roots, variances, weight_decay, depth):
@@ -250,11 +243,10 @@ def _array(path):
 
 
 def _check_path(points, weight_decay):
-    if isinstance(points, Tracer) or isinstance(weight_decay, Tracer):
+    if not is_known(points, weight_decay):
         return
     given = np.asarray(points)
-    if float(weight_decay) < 0.0 or np.any(given < 0.0):
-        raise InputError(f"weight decay {float(np.min(given)):g} is negative: give 0 or more")
+    require_number("path", given)
     if given.size < 2 or given[0] != 0.0 or not np.isclose(given[-1], float(weight_decay)):
         raise InputError(
             f"path {np.array2string(given, threshold=6)} does not lead from 0 to weight decay"

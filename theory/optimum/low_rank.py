@@ -8,63 +8,18 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from theory.linalg.alignment import symmetric_eigenvalues
 from theory.linalg.arrays import Arr, Factor, Matrix, Spectrum, require_float64
-from theory.linalg.checks import require_depth
+from theory.linalg.checks import require_depth, require_rank
 from theory.linalg.errors import InputError
+from theory.linalg.powers import leading_power
+from theory.linalg.spectral import derivative_from, factor_modes, symmetric_eigenvalues
 from theory.losses.quadratic import QuadraticLoss
 
 
-class FactorModes(NamedTuple):
-    """Nonzero eigenpairs of a Gram G = FᵀF, of which layer l of L has the power l/L.
-
-    Attributes:
-      values: Eigenvalues, descending, ``(rank,)``.
-      vectors: Their eigenvectors in columns, ``(dim, rank)``.
-    """
-
-    values: Float[Arr, " rank"]
-    vectors: Float[Arr, "dim rank"]
-
-
-def factor_modes(factor: Factor) -> FactorModes:
-    """Eigenpairs of G = FᵀF from the factor F alone, small ones to twice the usual digits.
-
-    Args:
-      factor: F, ``(rank, dim)``.
-
-    Returns:
-      `FactorModes`; values below (dim × machine precision)² of the largest are exactly zero.
-
-    Raises:
-      InputError: The factor is not float64.
-
-    Accuracy:
-      √value to machine precision × the largest √value.
-
-    Source:
-      Derived: singular value decomposition of F.
-
-    Example:
-      >>> with jax.enable_x64(True):
-      ...     factor_modes(jnp.array([[3.0, 0.0], [0.0, 1e-9]])).values.tolist()
-      [9.0, 1e-18]
-    """
-    require_float64(factor=factor)
-    return _modes(factor)
-
-
-@jax.jit
-def _modes(factor):
-    _, singular, right = jnp.linalg.svd(factor, full_matrices=False)
-    rounding = max(factor.shape) * float(jnp.finfo(singular.dtype).eps) * jnp.max(singular)
-    return FactorModes(jnp.where(singular > rounding, singular, 0.0) ** 2, right.T)
-
-
 def low_rank_layer_spectra(
-    covariance: Matrix, factor: Factor, depth: int
+    covariance: Matrix, factor: Factor, *, depth: int
 ) -> Float[Arr, "depth rank"]:
-    r"""Layer spectra of layers 1..L, the nonzero part, in O(rank · dim²).
+    r"""Return the nonzero part of the layer spectra of layers 1..L, in O(rank · dim²).
 
     With FᵀF = V E Vᵀ: eigenvalues of :math:`E^{l/2L} V^\top \Sigma V E^{l/2L}`.
 
@@ -80,7 +35,8 @@ def low_rank_layer_spectra(
       InputError: An argument is not float64, or the depth below 1.
 
     Accuracy:
-      About rank × machine precision × the largest of each row.
+      About rank × machine precision × the largest of each row. Derivatives as in
+      `theory.linalg.spectral.symmetric_eigenvalues`, right at equal modes too; zeros stay zero.
 
     Source:
       Derived: AB and BA share their nonzero eigenvalues.
@@ -88,7 +44,7 @@ def low_rank_layer_spectra(
     Example:
       >>> with jax.enable_x64(True):
       ...     factor = jnp.array([[0.0, 0.5, 0.0]])
-      ...     print(low_rank_layer_spectra(2.0 * jnp.eye(3), factor, 2).round(12))
+      ...     print(low_rank_layer_spectra(2.0 * jnp.eye(3), factor, depth=2).round(12))
       [[1. ]
        [0.5]]
     """
@@ -99,13 +55,26 @@ def low_rank_layer_spectra(
 
 @jax.jit
 def _spectra_at(covariance, factor, fractions):
-    values, vectors = _modes(factor)
-    inner = vectors.T @ covariance @ vectors
+    values, vectors = jax.lax.stop_gradient(factor_modes(factor))
+    inner = vectors.T @ jax.lax.stop_gradient(covariance) @ vectors
 
     def spectrum(fraction):
         alive = values > 0
         roots = jnp.where(alive, jnp.where(alive, values, 1.0) ** (0.5 * fraction), 0.0)
         return symmetric_eigenvalues(roots[:, None] * inner * roots[None, :])
+
+    found = jax.vmap(spectrum)(fractions)
+    return derivative_from(_spectra_of_grams, found, covariance, factor, fractions)
+
+
+def _spectra_of_grams(covariance, factor, fractions):
+    """The same through powers of FFᵀ, with derivatives at equal singular values of F too."""
+    inner, moved = factor @ factor.T, factor @ covariance @ factor.T
+    active = jnp.sum(factor_modes(factor).values > 0)
+
+    def spectrum(fraction):
+        root = leading_power(inner, 0.5 * (fraction - 1.0), active)
+        return symmetric_eigenvalues(root @ moved @ root)
 
     return jax.vmap(spectrum)(fractions)
 
@@ -127,10 +96,11 @@ class LowRankOptimum(NamedTuple):
 
 
 def low_rank_optimum(loss: QuadraticLoss, rank: int) -> LowRankOptimum:
-    """The rank-limited optimum through the leading eigenpairs only; for wide, regular moments.
+    """Return the rank-limited optimum through its leading eigenpairs only.
 
-    The same as `theory.losses.quadratic.quadratic_optimum`, several times faster for rank ≪ dim
-    and with three matrices of memory. Runs in SciPy, outside of compiled code.
+    For wide, regular moments: the same as `theory.optimum.quadratic.quadratic_optimum`, several
+    times faster for rank ≪ dim and with three matrices of memory. Runs in SciPy, outside of
+    compiled code.
 
     Args:
       loss: Quadratic part Q, positive definite, and linear part B.
@@ -156,10 +126,10 @@ def low_rank_optimum(loss: QuadraticLoss, rank: int) -> LowRankOptimum:
       [[0.0, 0.707107]]
     """
     quadratic, linear = np.asarray(loss.quadratic), np.asarray(loss.linear)
+    linear = 0.5 * (linear + linear.T)
     require_float64(quadratic=quadratic, linear=linear)
     dim = quadratic.shape[0]
-    if not 1 <= rank <= dim:
-        raise InputError(f"rank is {rank}, wanted between 1 and {dim}")
+    require_rank(rank, dim)
     try:
         values, vectors = scipy.linalg.eigh(
             linear, quadratic, subset_by_index=[dim - rank, dim - 1]

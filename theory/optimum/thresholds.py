@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from theory.linalg.arrays import Arr, Scalar, Spectrum, compiled, require_float64
-from theory.linalg.checks import require_depth
+from theory.linalg.checks import require_depth, require_weight_decay
 
 
 class DecayThresholds(NamedTuple):
@@ -28,8 +28,8 @@ class DecayThresholds(NamedTuple):
 
 
 @compiled("depth")
-def decay_thresholds(scale: Spectrum, alignment: Spectrum, depth: int) -> DecayThresholds:
-    r"""Weight decay at which each mode of a balanced network disappears.
+def decay_thresholds(scale: Spectrum, alignment: Spectrum, *, depth: int) -> DecayThresholds:
+    r"""Return the weight decay at which each mode of a balanced network disappears.
 
     With a penalty :math:`(\lambda/2) \sum_l \lVert W_l \rVert^2` a mode of layer-1 Gram eigenvalue
     r is stationary where :math:`4 s r^{L-1} (a - s r^L) = \lambda`, and
@@ -63,7 +63,7 @@ def decay_thresholds(scale: Spectrum, alignment: Spectrum, depth: int) -> DecayT
       At two layers a mode disappears while it still has a third of its size:
 
       >>> with jax.enable_x64(True):
-      ...     limits = decay_thresholds(jnp.ones(1), jnp.ones(1), 2)
+      ...     limits = decay_thresholds(jnp.ones(1), jnp.ones(1), depth=2)
       ...     [round(float(x), 4) for x in (limits.saddle_node[0] / 2, limits.gap_fraction)]
       [0.7698, 0.3333]
     """
@@ -84,9 +84,9 @@ def decay_thresholds(scale: Spectrum, alignment: Spectrum, depth: int) -> DecayT
 
 @compiled("depth")
 def decayed_mode(
-    scale: Spectrum, alignment: Spectrum, weight_decay: float | Scalar, depth: int
+    scale: Spectrum, alignment: Spectrum, *, weight_decay: float | Scalar, depth: int
 ) -> Spectrum:
-    r"""Layer-1 Gram eigenvalue of each mode under weight decay: the largest stationary one.
+    r"""Return the layer-1 Gram eigenvalue of each mode under weight decay: the largest stationary.
 
     The largest root r of :math:`4 s r^{L-1} (a - s r^L) = \lambda`, the branch that continues the
     optimum without decay; 0 above the saddle-node. Embedding variance is n = s r^L.
@@ -114,14 +114,17 @@ def decayed_mode(
       Two layers: at the largest weight decay a third is left, just above it nothing.
 
       >>> with jax.enable_x64(True):
-      ...     limit = decay_thresholds(jnp.ones(1), jnp.ones(1), 2).saddle_node[0]
-      ...     below = decayed_mode(jnp.ones(1), jnp.ones(1), 0.9999999 * limit, 2)
-      ...     above = decayed_mode(jnp.ones(1), jnp.ones(1), 1.0000001 * limit, 2)
+      ...     mode = jnp.ones(1), jnp.ones(1)
+      ...     limit = decay_thresholds(*mode, depth=2).saddle_node[0]
+      ...     below = decayed_mode(*mode, weight_decay=0.9999999 * limit, depth=2)
+      ...     above = decayed_mode(*mode, weight_decay=1.0000001 * limit, depth=2)
       ...     round(float(below[0] ** 2), 3), float(above[0])
       (0.334, 0.0)
     """
     require_float64(scale=scale, alignment=alignment, weight_decay=weight_decay)
-    limit = decay_thresholds(scale, alignment, depth).saddle_node
+    require_depth(depth)
+    require_weight_decay(weight_decay)
+    limit = decay_thresholds(scale, alignment, depth=depth).saddle_node
     alive = (alignment > 0.0) & (weight_decay <= limit)
     s, a = jnp.where(alive, scale, 1.0), jnp.where(alive, alignment, 1.0)
     if depth == 1:
@@ -136,10 +139,11 @@ def learned_modes(
     scale: Spectrum,
     alignment: Spectrum,
     initial: Spectrum,
+    *,
     weight_decay: float | Scalar,
     depth: int,
 ) -> Bool[Arr, " modes"]:
-    r"""Modes that flow with constant weight decay learns from its start.
+    r"""Tell which modes a flow with constant weight decay learns from its start.
 
     From two layers on the origin attracts: a mode is learned iff it starts above the smaller root
     of :math:`4 s r^{L-1} (a - s r^L) = \lambda`. From a small start that is iff
@@ -170,11 +174,13 @@ def learned_modes(
       >>> with jax.enable_x64(True):
       ...     s, a = jnp.ones(2), jnp.array([0.9, 0.5])
       ...     starts = jnp.array([0.5, 0.05])
-      ...     [learned_modes(s, a, r * s, 0.12, 2).tolist() for r in starts]
+      ...     [learned_modes(s, a, r * s, weight_decay=0.12, depth=2).tolist() for r in starts]
       [[True, True], [True, False]]
     """
     require_float64(scale=scale, alignment=alignment, initial=initial, weight_decay=weight_decay)
-    limits = decay_thresholds(scale, alignment, depth)
+    require_depth(depth)
+    require_weight_decay(weight_decay)
+    limits = decay_thresholds(scale, alignment, depth=depth)
     size = scale * initial**depth
     growing = 4.0 * scale * initial ** (depth - 1) * (alignment - size) > weight_decay
     # Past the peak of the pull a mode shrinks to the stable root, it does not die.

@@ -17,7 +17,7 @@ from theory.commands import main
 from theory.commands.explore import explorer_page
 from theory.dynamics.decayed_courses import decayed_time_courses
 from theory.dynamics.mode_table import mode_scales
-from theory.linalg.alignment import alignment
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.optimum.thresholds import decay_thresholds, decayed_mode, learned_modes
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -62,9 +62,9 @@ def test_the_pages_numbers_are_theorys(tmp_path, depth, decay, time):
         return np.array([row[name] for row in rows])
 
     weight_decay, start = float(found["decay"]), jnp.full(len(rows), found["start"])
-    saddle = decay_thresholds(s, a, depth).saddle_node
+    saddle = decay_thresholds(s, a, depth=depth).saddle_node
     np.testing.assert_allclose(column("threshold"), saddle, rtol=1e-12)
-    optimum = decayed_mode(s, a, weight_decay, depth)
+    optimum = decayed_mode(s, a, weight_decay=weight_decay, depth=depth)
     np.testing.assert_allclose(column("optimum"), optimum, rtol=1e-9, atol=1e-15)
     if weight_decay and depth > 1:
         reached = learned_modes(s, a, start, weight_decay, depth)
@@ -99,7 +99,7 @@ def test_a_file_opened_in_the_browser_gives_the_modes_that_theory_gives(tmp_path
     )
     page = explorer_page([str(tmp_path / "m.npz")]).replace("</body>", script + "</body>")
     document = _document(page, tmp_path, "#source=1")
-    found = alignment(jnp.asarray(covariance), cross_covariance)
+    found = generalized_eigenpairs(jnp.asarray(covariance), cross_covariance)
     scales = mode_scales(found)
     for modes in (
         _numbers(document, "read"),

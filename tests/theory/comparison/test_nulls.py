@@ -17,8 +17,8 @@ from theory.comparison.nulls import (
 )
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams
-from theory.linalg.alignment import alignment
 from theory.linalg.errors import InputError
+from theory.linalg.whitening import generalized_eigenpairs
 
 
 def low_rank_gram(seed, dim=8, rank=5):
@@ -78,7 +78,9 @@ def test_isotropic_null_is_the_nearest_multiple_of_the_identity():
 
 def test_shuffled_pairs_align_at_the_noise_floor_apart_from_the_mean():
     covariance = low_rank_gram(6) + np.eye(8)
-    values = alignment(covariance, shuffled_pairs_null(covariance, noise_floor=0.05)).values
+    values = generalized_eigenpairs(
+        covariance, shuffled_pairs_null(covariance, noise_floor=0.05)
+    ).values
     np.testing.assert_allclose(values, 0.05, rtol=1e-10)
     mean = np.arange(8.0)
     raw = covariance + np.outer(mean, mean)

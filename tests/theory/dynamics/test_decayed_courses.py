@@ -27,7 +27,9 @@ def test_courses_are_those_of_an_independent_solver_and_end_at_the_root(depth):
     ).y  # fmt: skip
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(
-        found[:2, -1], decayed_mode(SCALE, ALIGNMENT, decay, depth)[:2], rtol=1e-8
+        found[:2, -1],
+        decayed_mode(SCALE, ALIGNMENT, weight_decay=decay, depth=depth)[:2],
+        rtol=1e-8,
     )
     assert np.all(found[3] == 0.0)
     assert np.all(np.asarray(found) >= 0.0)

@@ -9,7 +9,8 @@ from theory.dynamics.descent import critical_learning_rate, descend, mode_descen
 from theory.dynamics.flow import factor_layer_grams, quadratic_flow
 from theory.linalg.errors import InputError
 from theory.losses.objectives import cosine_infonce_objective, network_loss, spectral_objective
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
+from theory.optimum.quadratic import quadratic_optimum
 
 SCALE, ALIGNMENT = np.array([1.0, 0.6, 1.4]), np.array([0.9, 0.5, -0.1])
 # The reference example of features 0.2 to 1.5 under noise 0.5 (spec 4.1, 5.1).

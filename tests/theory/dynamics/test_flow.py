@@ -21,7 +21,8 @@ from theory.losses.objectives import (
     spectral_objective,
     vicreg_objective,
 )
-from theory.losses.quadratic import quadratic_gradient, quadratic_optimum, spectral_loss
+from theory.losses.quadratic import quadratic_gradient, spectral_loss
+from theory.optimum.quadratic import quadratic_optimum
 
 DIM = 5
 TIMES = np.array([0.0, 0.3, 1.0, 4.0])

@@ -18,9 +18,10 @@ from theory.layers.grams import (
     minimum_norm_layers,
     weight_spectra,
 )
-from theory.linalg.alignment import fractional_gram
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.linalg.powers import fractional_gram
+from theory.losses.quadratic import spectral_loss
 from theory.optimum.low_rank import low_rank_layer_spectra
+from theory.optimum.quadratic import quadratic_optimum
 
 STRENGTH = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.5])
 RETENTION = np.array([1.0, 1.0, 0.5, 1.0, 0.3, 1.0])
@@ -197,7 +198,7 @@ def test_low_rank_layer_spectra_equal_the_dense_ones(moments):
     covariance, _ = moments
     optimum = quadratic_optimum(spectral_loss(*moments), rank=3)
     dense = np.asarray(layer_spectra(covariance, layer_grams(optimum.gram, 4)))
-    thin = low_rank_layer_spectra(covariance, optimum.factor, 4)
+    thin = low_rank_layer_spectra(covariance, optimum.factor, depth=4)
     np.testing.assert_allclose(thin, dense[1:, :3], atol=1e-12)
 
 

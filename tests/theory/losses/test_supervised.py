@@ -5,13 +5,14 @@ import pytest
 
 from tests import reference
 from theory.layers.grams import layer_grams, minimum_norm_layers
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.losses.supervised import (
     residual_sizes,
     squared_loss_factor,
     supervised_moments,
     within_class_share,
 )
+from theory.optimum.quadratic import quadratic_optimum
 
 MEANS = np.array([[1.0, 0.5, 0.0, 0.0], [-1.0, 0.5, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]])
 CHANCES = np.array([0.3, 0.3, 0.4])

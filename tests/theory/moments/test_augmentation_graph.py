@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from theory.linalg.errors import InputError
-from theory.losses.quadratic import quadratic_optimum, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.augmentation_graph import augmentation_graph, spectral_embedding
+from theory.optimum.quadratic import quadratic_optimum
 
 
 @pytest.fixture

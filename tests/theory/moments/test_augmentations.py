@@ -7,7 +7,7 @@ import pytest
 
 from tests import reference
 from theory.layers.grams import aligned_weights
-from theory.linalg.alignment import alignment
+from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses import supervised
 from theory.moments import augmentations, data_models, views
 from theory.moments.check import check_moments
@@ -144,7 +144,7 @@ def test_noise_attenuates_every_mode_by_its_own_variance():
     covariance = _data_covariance()
     moments = augmentations.noise_moments(covariance, 0.3)
     variances = np.linalg.eigvalsh(covariance)[::-1]
-    values = alignment(moments.covariance, moments.cross_covariance).values
+    values = generalized_eigenpairs(moments.covariance, moments.cross_covariance).values
     np.testing.assert_allclose(values, variances / (variances + 0.3), atol=1e-13)
 
 
@@ -179,7 +179,7 @@ def test_a_group_leaves_only_its_invariants():
         mean = operators.mean(axis=0)
         np.testing.assert_allclose(mean @ mean, mean, atol=1e-15)
         moments = augmentations.linear_operator_moments(np.eye(dim), operators)
-        values = alignment(moments.covariance, moments.cross_covariance).values
+        values = generalized_eigenpairs(moments.covariance, moments.cross_covariance).values
         np.testing.assert_allclose(
             values, [1.0] * invariants + [0.0] * (dim - invariants), atol=1e-14
         )
@@ -197,7 +197,7 @@ def test_shifted_moments_are_diagonal_in_fourier_and_shifts_of_the_image():
     np.testing.assert_allclose(spectrum - np.diag(np.diagonal(spectrum)), 0, atol=1e-13)
     moments = augmentations.linear_operator_moments(np.eye(5), operators, chances)
     gains = np.abs(np.fft.fft(chances)) ** 2
-    values = alignment(moments.covariance, moments.cross_covariance).values
+    values = generalized_eigenpairs(moments.covariance, moments.cross_covariance).values
     np.testing.assert_allclose(values, np.sort(gains)[::-1], atol=1e-13)
 
 
@@ -206,7 +206,7 @@ def test_alignments_differentiate_with_respect_to_the_strength():
 
     def kept(probability):
         moments = augmentations.mask_moments(covariance, probability)
-        return alignment(moments.covariance, moments.cross_covariance).values[1]
+        return generalized_eigenpairs(moments.covariance, moments.cross_covariance).values[1]
 
     step = 1e-6
     expected = (kept(0.7 + step) - kept(0.7 - step)) / (2 * step)

@@ -9,9 +9,9 @@ import pytest
 
 from tests import reference
 from theory.linalg.errors import InputError
+from theory.moments.alignment import crossfit_alignment, noise_floor
 from theory.moments.check import check_moments
 from theory.moments.moments import Moments, merge_moments, moments_from_views
-from theory.moments.sampling_noise import crossfit_alignment, noise_floor
 
 
 def _views(rng, images, views, dim):

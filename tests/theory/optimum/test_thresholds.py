@@ -35,7 +35,7 @@ def mode_loss(r, s, a, decay, depth):
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 6])
 def test_saddle_node_is_where_the_pull_is_largest(depth):
-    limits = decay_thresholds(SCALE, ALIGNMENT, depth)
+    limits = decay_thresholds(SCALE, ALIGNMENT, depth=depth)
     for index, (s, a) in enumerate(zip(SCALE, ALIGNMENT, strict=True)):
         top = (a / s) ** (1 / depth)
         best = minimize_scalar(
@@ -51,7 +51,7 @@ def test_saddle_node_is_where_the_pull_is_largest(depth):
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 6])
 def test_global_threshold_is_where_the_mode_and_nothing_cost_the_same(depth):
-    limits = decay_thresholds(SCALE, ALIGNMENT, depth)
+    limits = decay_thresholds(SCALE, ALIGNMENT, depth=depth)
     for index, (s, a) in enumerate(zip(SCALE, ALIGNMENT, strict=True)):
 
         def cost(decay, s=s, a=a):
@@ -66,42 +66,44 @@ def test_global_threshold_is_where_the_mode_and_nothing_cost_the_same(depth):
 
 def test_two_layer_thresholds_are_the_numbers_of_the_paper_page():
     shared, variance = np.array([0.8]), np.array([1.3])
-    limits = decay_thresholds(variance, shared / variance, 2)
+    limits = decay_thresholds(variance, shared / variance, depth=2)
     unit = 2 * shared**1.5 / variance
     np.testing.assert_allclose(limits.saddle_node / unit, 4 / (3 * np.sqrt(3)), rtol=1e-12)
     np.testing.assert_allclose(limits.global_minimum / unit, (2 / 3) ** 1.5, rtol=1e-12)
 
 
 def test_one_layer_loses_modes_continuously_and_negative_modes_are_never_kept():
-    limits = decay_thresholds(SCALE, ALIGNMENT, 1)
+    limits = decay_thresholds(SCALE, ALIGNMENT, depth=1)
     np.testing.assert_allclose(limits.saddle_node, 4 * SCALE * ALIGNMENT, rtol=1e-15)
     np.testing.assert_allclose(limits.global_minimum, limits.saddle_node, rtol=1e-15)
     assert float(limits.gap_fraction) == 0.0
     for depth in (1, 2, 3):
-        assert decay_thresholds(SCALE, -ALIGNMENT, depth).saddle_node.tolist() == [0.0] * 4
-        assert decayed_mode(SCALE, -ALIGNMENT, 0.1, depth).tolist() == [0.0] * 4
+        assert decay_thresholds(SCALE, -ALIGNMENT, depth=depth).saddle_node.tolist() == [0.0] * 4
+        assert decayed_mode(SCALE, -ALIGNMENT, weight_decay=0.1, depth=depth).tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
 def test_decayed_mode_is_the_largest_root(depth, part):
-    limits = decay_thresholds(SCALE, ALIGNMENT, depth)
+    limits = decay_thresholds(SCALE, ALIGNMENT, depth=depth)
     for index, (s, a) in enumerate(zip(SCALE, ALIGNMENT, strict=True)):
         decay = part * float(limits.saddle_node[index])
-        ours = float(decayed_mode(SCALE, ALIGNMENT, decay, depth)[index])
+        ours = float(decayed_mode(SCALE, ALIGNMENT, weight_decay=decay, depth=depth)[index])
         np.testing.assert_allclose(ours, stationary_roots(s, a, decay, depth)[-1], rtol=1e-9)
         fraction = s * ours**depth / a
         assert fraction >= float(limits.gap_fraction) - 1e-12
-        above = decayed_mode(SCALE, ALIGNMENT, 1.0001 * float(limits.saddle_node[index]), depth)
+        above = decayed_mode(
+            SCALE, ALIGNMENT, weight_decay=1.0001 * float(limits.saddle_node[index]), depth=depth
+        )
         assert float(above[index]) == 0.0
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_derivatives_of_the_largest_root_match_finite_differences(depth):
-    decay = 0.5 * float(decay_thresholds(SCALE, ALIGNMENT, depth).saddle_node.min())
+    decay = 0.5 * float(decay_thresholds(SCALE, ALIGNMENT, depth=depth).saddle_node.min())
 
     def total(decay, alignment):
-        return jnp.sum(decayed_mode(SCALE, alignment, decay, depth))
+        return jnp.sum(decayed_mode(SCALE, alignment, weight_decay=decay, depth=depth))
 
     slope = jax.grad(total)(decay, ALIGNMENT)
     step = 1e-5 * decay
@@ -122,11 +124,13 @@ def test_start_decides_which_modes_flow_learns(depth):
     end = solve_ivp(
         lambda _, r: 2 * r * (pull(r, s, a, depth) - decay), (0, 2000.0), start, "LSODA", rtol=1e-9
     ).y[:, -1]
-    np.testing.assert_array_equal(learned_modes(s, a, start, decay, depth), end > 1e-4)
+    np.testing.assert_array_equal(
+        learned_modes(s, a, start, weight_decay=decay, depth=depth), end > 1e-4
+    )
 
 
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="float32"):
-        decay_thresholds(SCALE.astype(np.float32), ALIGNMENT, 2)
+        decay_thresholds(SCALE.astype(np.float32), ALIGNMENT, depth=2)
     with pytest.raises(InputError, match="depth is 0"):
-        decayed_mode(SCALE, ALIGNMENT, 0.1, 0)
+        decayed_mode(SCALE, ALIGNMENT, weight_decay=0.1, depth=0)

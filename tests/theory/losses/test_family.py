@@ -7,19 +7,13 @@ import pytest
 import scipy.optimize
 
 from tests import reference
-from theory.losses.family import (
-    barlow_loss,
-    barlow_optimum,
-    surviving_modes,
-    vicreg_loss,
-    with_single_layer_decay,
-)
-from theory.losses.gaussian_infonce import (
-    gaussian_infonce_loss,
-    gaussian_mutual_information,
-    random_energy_load,
-)
-from theory.losses.quadratic import quadratic_optimum, quadratic_value, spectral_loss
+from theory.linalg.errors import InputError
+from theory.losses.family import barlow, infonce, make_loss, spectral, vicreg
+from theory.losses.gaussian_infonce import gaussian_mutual_information, random_energy_load
+from theory.losses.quadratic import quadratic_value
+from theory.moments.moments import Moments
+from theory.optimum.decay import decayed_optimum
+from theory.optimum.quadratic import quadratic_optimum, valley_dimension
 
 
 @pytest.fixture
@@ -39,16 +33,13 @@ def test_losses_equal_their_definitions_in_terms_of_the_weights(moments, weight)
     shared = weight @ cross_covariance @ weight.T
     pairs = 2 * np.trace(output - shared)  # E‖f(x) − f(x⁺)‖²
     cases = [
-        (vicreg_loss(*moments, 1.7), np.sum((output - np.eye(4)) ** 2) - 4 + 1.7 * pairs),
-        (barlow_loss(cross_covariance), np.sum((shared - np.eye(4)) ** 2) - 4),
+        (vicreg(Moments(*moments), 1.7), np.sum((output - np.eye(4)) ** 2) - 4 + 1.7 * pairs),
+        (barlow(Moments(*moments)), np.sum((shared - np.eye(4)) ** 2) - 4),
         (
-            gaussian_infonce_loss(*moments, 0.3),
+            infonce(Moments(*moments), 0.3),
             -np.trace(shared) / 0.3 + np.sum(output**2) / (2 * 0.3**2),
         ),
-        (
-            with_single_layer_decay(spectral_loss(*moments), 0.4),
-            reference.spectral_loss_of_weight(weight, *moments) + 0.2 * np.sum(weight**2),
-        ),
+        (spectral(Moments(*moments)), reference.spectral_loss_of_weight(weight, *moments)),
     ]
     for loss, expected in cases:
         assert abs(quadratic_value(loss, gram) - expected) < 1e-12 * abs(expected)
@@ -56,9 +47,9 @@ def test_losses_equal_their_definitions_in_terms_of_the_weights(moments, weight)
 
 def test_gaussian_infonce_is_half_the_spectral_loss_of_the_cooled_gram(moments, weight):
     gram = weight.T @ weight
-    spectral = quadratic_value(spectral_loss(*moments), gram / 0.3)
-    infonce = quadratic_value(gaussian_infonce_loss(*moments, 0.3), gram)
-    assert abs(infonce - 0.5 * spectral) < 1e-12 * abs(infonce)
+    cooled = quadratic_value(spectral(Moments(*moments)), gram / 0.3)
+    warm = quadratic_value(infonce(Moments(*moments), 0.3), gram)
+    assert abs(warm - 0.5 * cooled) < 1e-12 * abs(warm)
 
 
 def test_gaussian_infonce_is_the_limit_of_sampled_infonce(moments):
@@ -75,7 +66,7 @@ def test_gaussian_infonce_is_the_limit_of_sampled_infonce(moments):
         partition = np.log(np.mean(np.exp(logits), axis=1))
         sampled = np.mean(partition - np.sum(first * second, axis=1) / temperature)
         gram = weight.T @ weight
-        errors.append(abs(sampled - quadratic_value(gaussian_infonce_loss(*moments, 1.0), gram)))
+        errors.append(abs(sampled - quadratic_value(infonce(Moments(*moments), 1.0), gram)))
     assert errors[1] < 0.05
 
 
@@ -89,20 +80,18 @@ def test_modes_end_where_each_loss_says(moments):
         return np.linalg.eigvalsh(root @ gram @ root)[::-1]
 
     np.testing.assert_allclose(
-        ends(vicreg_loss(*moments, 2.0)), np.maximum(1 - 2 * (1 - alignments), 0), atol=1e-12
+        ends(vicreg(Moments(*moments), 2.0)), np.maximum(1 - 2 * (1 - alignments), 0), atol=1e-12
     )
-    np.testing.assert_allclose(
-        ends(gaussian_infonce_loss(*moments, 0.2)), 0.2 * alignments, atol=1e-12
-    )
-    np.testing.assert_allclose(ends(vicreg_loss(*moments, 1.0)), alignments, atol=1e-12)
+    np.testing.assert_allclose(ends(infonce(Moments(*moments), 0.2)), 0.2 * alignments, atol=1e-12)
+    np.testing.assert_allclose(ends(vicreg(Moments(*moments), 1.0)), alignments, atol=1e-12)
 
 
 @pytest.mark.parametrize("weight_decay", [0.1, 0.5, 1.0])
 def test_decay_of_one_layer_keeps_what_inertia_says_and_is_the_minimum(moments, weight_decay):
-    loss = with_single_layer_decay(spectral_loss(*moments), weight_decay)
-    optimum = quadratic_optimum(loss)
+    loss = spectral(Moments(*moments))
+    optimum = decayed_optimum(loss, weight_decay=weight_decay, depth=1)
     expected = np.sum(np.linalg.eigvalsh(moments[1]) > weight_decay / 4)
-    assert int(optimum.active) == int(surviving_modes(moments[1], weight_decay)) == expected
+    assert int(optimum.active) == expected
     assert 0 < expected < 6
 
     def value(flat):
@@ -119,11 +108,12 @@ def test_decay_of_one_layer_keeps_what_inertia_says_and_is_the_minimum(moments, 
 
 def test_barlow_twins_end_at_the_inverse_and_reach_any_subspace_when_narrow(moments):
     cross_covariance = moments[1]
-    whole, valley = barlow_optimum(cross_covariance, 6)
+    loss = barlow(Moments(*moments))
+    whole = quadratic_optimum(loss, rank=6)
     np.testing.assert_allclose(whole.gram, np.linalg.inv(cross_covariance), rtol=1e-9)
-    assert int(valley) == 0
-    narrow, valley = barlow_optimum(cross_covariance, 2)
-    assert int(valley) == 2 * 4
+    assert int(valley_dimension(loss)) == int(valley_dimension(loss, rank=6)) == 0
+    narrow = quadratic_optimum(loss, rank=2)
+    assert int(valley_dimension(loss, rank=2)) == 2 * 4
     assert abs(narrow.loss + 2) < 1e-12
     values, vectors = np.linalg.eigh(cross_covariance)
     np.testing.assert_allclose(
@@ -131,7 +121,7 @@ def test_barlow_twins_end_at_the_inverse_and_reach_any_subspace_when_narrow(mome
     )
     # The weakest modes do as well: the loss does not choose.
     other = (vectors[:, :2] / values[:2]) @ vectors[:, :2].T
-    assert abs(quadratic_value(barlow_loss(cross_covariance), other) - narrow.loss) < 1e-10
+    assert abs(quadratic_value(loss, other) - narrow.loss) < 1e-10
 
 
 def test_barlow_descent_from_smaller_starts_comes_nearer_to_the_top_subspace():
@@ -145,7 +135,7 @@ def test_barlow_descent_from_smaller_starts_comes_nearer_to_the_top_subspace():
             weight = weight + 0.02 * 4 * (1 - weight @ shared @ weight.T) * (weight @ shared)
         affinities.append(weight[0, 0] ** 2 / np.sum(weight**2))
     assert affinities[0] < affinities[1] < affinities[2]
-    expected = barlow_optimum(shared, 1)[0].gram
+    expected = quadratic_optimum(barlow(Moments(np.eye(3), shared)), rank=1).gram
     np.testing.assert_allclose(expected, np.diag([1.0, 0.0, 0.0]), atol=1e-14)
 
 
@@ -170,12 +160,33 @@ def test_gaussian_information_is_that_of_the_joint_covariance(moments):
 
 
 def test_losses_compile_and_differentiate_in_their_parameters(moments):
-    covariance, cross_covariance = map(jnp.asarray, moments)
-
     @jax.jit
     def loss_of(invariance_weight):
-        return quadratic_optimum(vicreg_loss(covariance, cross_covariance, invariance_weight)).loss
+        return quadratic_optimum(vicreg(Moments(*moments), invariance_weight)).loss
 
     step = 1e-6
     expected = (loss_of(1.5 + step) - loss_of(1.5 - step)) / (2 * step)
     assert abs(jax.grad(loss_of)(1.5) - expected) < 1e-7 * abs(expected)
+
+
+def test_a_loss_is_made_by_name_with_its_own_parameter_and_no_other(moments):
+    for name, parameter in (("vicreg", "invariance_weight"), ("infonce", "temperature")):
+        made = make_loss(name, Moments(*moments), **{parameter: 0.7})
+        direct = {"vicreg": vicreg, "infonce": infonce}[name](Moments(*moments), 0.7)
+        np.testing.assert_array_equal(made.linear, direct.linear)
+        with pytest.raises(InputError, match=f"needs {parameter}"):
+            make_loss(name, Moments(*moments))
+        with pytest.raises(InputError, match=f"does not take {parameter}"):
+            make_loss("spectral", Moments(*moments), **{parameter: 0.7})
+    with pytest.raises(InputError, match="wanted one of spectral"):
+        make_loss("simclr", Moments(*moments))
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(InputError, match="above 0"):
+            infonce(Moments(*moments), wrong)
+    assert np.isnan(jax.jit(lambda x: infonce(Moments(*moments), x).linear)(-1.0)).all()
+
+
+def test_the_tolerance_of_the_range_is_that_of_the_moments(moments):
+    assert spectral(Moments(*moments)).range_tolerance == 1e-10
+    assert spectral(Moments(*moments, images=10)).range_tolerance == 1e-6
+    assert spectral(Moments(*moments), range_tolerance=1e-3).range_tolerance == 1e-3

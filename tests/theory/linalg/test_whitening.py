@@ -7,8 +7,10 @@ import pytest
 import scipy.linalg
 
 from tests import reference
-from theory.linalg.alignment import alignment, psd_power, symmetric_eigenvalues
 from theory.linalg.errors import InputError
+from theory.linalg.powers import psd_power
+from theory.linalg.spectral import symmetric_eigenvalues
+from theory.linalg.whitening import generalized_eigenpairs
 
 
 @pytest.fixture
@@ -18,10 +20,10 @@ def moments():
 
 def test_alignment_solves_the_generalized_eigenproblem(moments):
     covariance, cross_covariance = moments
-    found = alignment(covariance, cross_covariance)
+    found = generalized_eigenpairs(covariance, cross_covariance)
     expected = scipy.linalg.eigh(cross_covariance, covariance, eigvals_only=True)[::-1]
     np.testing.assert_allclose(found.values, expected, atol=1e-13)
-    directions = np.asarray(found.directions)
+    directions = np.asarray(found.vectors)
     np.testing.assert_allclose(directions.T @ covariance @ directions, np.eye(8), atol=1e-12)
     np.testing.assert_allclose(
         directions.T @ cross_covariance @ directions, np.diag(expected), atol=1e-12
@@ -34,12 +36,12 @@ def test_alignment_of_embedded_moments_is_that_of_their_range(moments):
     rng = np.random.default_rng(1)
     frame = np.linalg.qr(rng.normal(size=(12, 8)))[0]
     cross_covariance = cross_covariance - 0.5 * covariance  # some alignments negative
-    found = alignment(frame @ covariance @ frame.T, frame @ cross_covariance @ frame.T)
-    expected = np.asarray(alignment(covariance, cross_covariance).values)
+    found = generalized_eigenpairs(frame @ covariance @ frame.T, frame @ cross_covariance @ frame.T)
+    expected = np.asarray(generalized_eigenpairs(covariance, cross_covariance).values)
     assert int(found.rank) == 8
     np.testing.assert_allclose(found.values, np.append(expected, np.zeros(4)), atol=1e-12)
     outside = np.eye(12) - frame @ frame.T
-    np.testing.assert_allclose(outside @ found.directions, 0.0, atol=1e-12)
+    np.testing.assert_allclose(outside @ found.vectors, 0.0, atol=1e-12)
 
 
 def test_alignment_of_strong_directions_does_not_suffer_from_weak_ones():
@@ -47,10 +49,12 @@ def test_alignment_of_strong_directions_does_not_suffer_from_weak_ones():
     scales = np.geomspace(1.0, 1e-9, 10)
     rotation = np.linalg.qr(rng.normal(size=(10, 10)))[0]
     values = rng.uniform(0.1, 0.9, 10)
-    found = alignment((rotation * scales) @ rotation.T, (rotation * (scales * values)) @ rotation.T)
+    found = generalized_eigenpairs(
+        (rotation * scales) @ rotation.T, (rotation * (scales * values)) @ rotation.T
+    )
     errors = []
     for index in range(10):
-        overlap = np.abs(rotation[:, index] @ np.asarray(found.directions)) * scales[index] ** 0.5
+        overlap = np.abs(rotation[:, index] @ np.asarray(found.vectors)) * scales[index] ** 0.5
         errors.append(abs(found.values[np.argmax(overlap)] - values[index]) * scales[index])
     assert max(errors) < 1e-14
 
@@ -94,12 +98,12 @@ def test_eigenvalues_have_a_finite_gradient_where_they_cross():
 
 def test_functions_compile_once_and_map_over_batches(moments):
     covariance, cross_covariance = map(jnp.asarray, moments)
-    compiled = jax.jit(alignment)
+    compiled = jax.jit(generalized_eigenpairs)
     compiled(covariance, cross_covariance)
     doubled = 2.0 * covariance
     with jax.no_tracing():
         compiled(doubled, cross_covariance)
-    batch = jax.vmap(alignment)(
+    batch = jax.vmap(generalized_eigenpairs)(
         jnp.stack([covariance, 2.0 * covariance]), jnp.stack([cross_covariance] * 2)
     )
     np.testing.assert_allclose(batch.values[1], batch.values[0] / 2, atol=1e-14)
@@ -109,4 +113,4 @@ def test_float32_is_refused_and_names_the_context():
     with pytest.raises(InputError, match="enable_x64"):
         psd_power(np.eye(2, dtype=np.float32), 0.5)
     with jax.enable_x64(False), pytest.raises(InputError, match="enable_x64"):
-        alignment(np.eye(2), np.eye(2))
+        generalized_eigenpairs(np.eye(2), np.eye(2))

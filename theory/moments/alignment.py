@@ -1,16 +1,52 @@
-"""How much of a sampled alignment is noise: its floor, and cross-fitted alignments."""
+"""The alignment of positive pairs, and how much of a sampled alignment is noise."""
 
 import jax
 import jax.numpy as jnp
 
-from theory.linalg.alignment import alignment
-from theory.linalg.arrays import Vector
+from theory.linalg.arrays import Scalar, Vector
 from theory.linalg.errors import InputError
+from theory.linalg.whitening import Alignment, generalized_eigenpairs
 from theory.moments.moments import Moments, default_range_tolerance
 
 
+def alignment(moments: Moments, *, range_tolerance: float | Scalar | None = None) -> Alignment:
+    r"""Return the alignment of positive pairs: which directions survive augmentation.
+
+    Eigenpairs :math:`M v = a \Sigma v` of the two moments. A value of 1 is a feature that
+    augmentation never touches, 0 one that it redraws; sampled moments also give negative values,
+    which are returned as they are.
+
+    Args:
+      moments: Covariance Σ over views and cross-covariance M over positive pairs.
+      range_tolerance: Fraction of the largest covariance eigenvalue that is outside the data;
+        ``None`` for the moments' default.
+
+    Returns:
+      `Alignment`: values ``(dim,)`` descending, vectors ``(dim, dim)`` in columns, rank ``()``.
+
+    Raises:
+      InputError: The moments are not float64.
+
+    Accuracy:
+      That of `theory.linalg.whitening.generalized_eigenpairs`.
+
+    Source:
+      Derived: generalized eigenproblem of the two second moments.
+
+    Example:
+      >>> with jax.enable_x64(True):
+      ...     found = alignment(Moments(2.0 * jnp.eye(2), jnp.diag(jnp.array([1.0, 0.5]))))
+      ...     found.values.round(12).tolist()
+      [0.5, 0.25]
+    """
+    tolerance = default_range_tolerance(moments) if range_tolerance is None else range_tolerance
+    return generalized_eigenpairs(
+        moments.covariance, moments.cross_covariance, range_tolerance=tolerance
+    )
+
+
 def noise_floor(dim: int, images: int, views: int) -> float:
-    r"""Largest alignment that sampling makes of features that share nothing between views.
+    r"""Return the largest alignment that sampling makes of features that views do not share.
 
     With N = images × views,
 
@@ -55,7 +91,7 @@ def noise_floor(dim: int, images: int, views: int) -> float:
 
 
 def crossfit_alignment(moments: Moments, *, range_tolerance: float | None = None) -> Vector:
-    """Alignments whose directions were found on other images than their values.
+    """Return alignments whose directions were found on other images than their values.
 
     Directions come from one half of the images and the ratio vᵀMv / vᵀΣv from the other; the two
     ways round are averaged, mode by mode. Free of the optimism of fitting and measuring on the
@@ -63,7 +99,7 @@ def crossfit_alignment(moments: Moments, *, range_tolerance: float | None = None
 
     Args:
       moments: Sampled moments with both halves.
-      range_tolerance: As in `theory.linalg.alignment.alignment`; ``None`` for the moments' default.
+      range_tolerance: As in `alignment`.
 
     Returns:
       Ratios in the order of the fitted alignments, ``(dim,)``; zero outside the range. Not sorted.
@@ -98,7 +134,9 @@ def crossfit_alignment(moments: Moments, *, range_tolerance: float | None = None
 @jax.jit
 def _crossfitted(covariances, cross_covariances, tolerance):
     def ratios(covariance, cross_covariance, other_covariance, other_cross_covariance):
-        directions = alignment(covariance, cross_covariance, range_tolerance=tolerance).directions
+        directions = generalized_eigenpairs(
+            covariance, cross_covariance, range_tolerance=tolerance
+        ).vectors
         variance = jnp.sum(directions * (other_covariance @ directions), axis=0)
         shared = jnp.sum(directions * (other_cross_covariance @ directions), axis=0)
         return jnp.where(variance > 0, shared / jnp.where(variance > 0, variance, 1.0), 0.0)

@@ -1,5 +1,7 @@
 """The optimum against an independent minimizer, gradient descent and its laws."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,11 @@ from theory.linalg.errors import InputError
 from theory.losses.quadratic import (
     QuadraticLoss,
     quadratic_gradient,
-    quadratic_optimum,
     quadratic_value,
     spectral_loss,
 )
 from theory.optimum.low_rank import low_rank_optimum
+from theory.optimum.quadratic import quadratic_optimum
 
 
 @pytest.fixture
@@ -154,7 +156,8 @@ def test_derivative_of_the_optimum_equals_finite_differences(moments, rank):
             parts[index] = parts[index] + sign * 1e-5 * directions[index]
             ends.append(reading(QuadraticLoss(*parts)))
         expected = (ends[0] - ends[1]) / 2e-5
-        assert abs(jnp.sum(slopes[index] * directions[index]) - expected) < 1e-6 * abs(expected)
+        slope = (slopes.quadratic, slopes.linear)[index]
+        assert abs(jnp.sum(slope * directions[index]) - expected) < 1e-6 * abs(expected)
 
 
 def test_derivative_exists_where_kept_alignments_coincide():
@@ -165,10 +168,10 @@ def test_derivative_exists_where_kept_alignments_coincide():
 
 
 def test_optimum_compiles_once_and_maps_over_batches(moments):
-    loss = spectral_loss(*map(jnp.asarray, moments))
+    loss = QuadraticLoss(*map(jnp.asarray, moments), None, jnp.array(1e-10))
     compiled = jax.jit(lambda loss: quadratic_optimum(loss, rank=4))
     compiled(loss)
-    doubled = QuadraticLoss(2.0 * loss.quadratic, loss.linear)
+    doubled = dataclasses.replace(loss, quadratic=2.0 * loss.quadratic)
     with jax.no_tracing():
         compiled(doubled)
     batch = jax.vmap(quadratic_optimum)(jax.tree.map(lambda x: jnp.stack([x, x]), loss))
