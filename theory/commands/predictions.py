@@ -124,7 +124,7 @@ def layered_solution(
     Example:
       >>> with jax.enable_x64(True):
       ...     loss = QuadraticLoss(jnp.eye(1), 0.25 * jnp.eye(1))
-      ...     found = layered_solution(quadratic_optimum(loss), loss, jnp.eye(1), 2)
+      ...     found = layered_solution(find_optimum(loss), loss, jnp.eye(1), 2)
       ...     print(found.layer_spectrum.round(12).ravel())
       [1.   0.5  0.25]
     """

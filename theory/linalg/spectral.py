@@ -173,7 +173,8 @@ def _derivative_from_jvp(function, primals, tangents):
     value, *arguments = primals
     _, *argument_tangents = tangents
     _, tangent = jax.jvp(function, tuple(arguments), tuple(argument_tangents))
-    return value, tangent
+    # Not the bare value, which is a constant to an outer derivative.
+    return derivative_from(function, value, *arguments), tangent
 
 
 def singular_values(matrix: Float[Arr, "rows columns"]) -> Float[Arr, " smaller"]:

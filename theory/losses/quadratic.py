@@ -14,18 +14,18 @@ class QuadraticLoss:
     """Loss tr(QGQG) − 2 tr(BG) of the Gram G = WᵀW of a linear network; a pytree.
 
     Attributes:
-      quadratic: Q, positive semi-definite.
-      linear: B, symmetric.
-      covariance: Σ of what the network receives, for layer spectra; ``None`` where Q is Σ.
+      quadratic: Q, positive semi-definite, ``(dim, dim)``.
+      linear: B, symmetric, ``(dim, dim)``.
+      covariance: Σ of what the network receives, ``(dim, dim)``, for layer spectra; ``None`` where Q is Σ.
       range_tolerance: Eigenvalues of Q at or below this fraction of the largest are outside the
         data.
       name: Which loss of `theory.losses.family` it is; ``"quadratic"`` for any other.
     """
 
-    quadratic: Matrix
-    linear: Matrix
-    covariance: Matrix | None = None
-    range_tolerance: float | Scalar = 1e-10
+    quadratic: Arr
+    linear: Arr
+    covariance: Arr | None = None
+    range_tolerance: float | Arr = 1e-10
     name: str = dataclasses.field(default="quadratic", metadata={"static": True})
 
     @property

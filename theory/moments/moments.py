@@ -149,7 +149,7 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     known = is_known(first.views, second.views)
     if first.views is None or second.views is None or (known and first.views != second.views):
         raise InputError(
-            f"moments over {first.views} and {second.views} views an image cannot be merged:"
+            f"moments over {_shown(first.views)} and {_shown(second.views)} views an image cannot be merged:"
             " accumulate both with the same number of views"
         )
     total = first.images + second.images
@@ -170,6 +170,10 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
         half_covariance=mean("half_covariance"),
         half_cross_covariance=mean("half_cross_covariance"),
     )
+
+
+def _shown(count):
+    return count if count is None or not is_known(count) else f"{float(count):g}"
 
 
 def default_range_tolerance(moments: Moments) -> float:

@@ -6,7 +6,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
 
 from theory.linalg.arrays import Arr, Scalar
 from theory.linalg.checks import (
@@ -36,16 +35,16 @@ class Prediction:
       weight_spectra: Eigenvalues of the layer Grams, descending, ``(depth, dim)``.
       layer_spectra: Eigenvalues of the covariance of what each layer puts out, descending,
         ``(depth + 1, dim)``; row 0 is the data.
-      loss: Value of the loss, with its penalty.
-      active: Number of modes kept.
+      loss: Value of the loss, with its penalty, ``()``.
+      active: Number of modes kept, ``()``.
     """
 
-    factor: Float[Arr, "rank dim"]
-    grams: Float[Arr, "depth dim dim"]
-    weight_spectra: Float[Arr, "depth dim"]
-    layer_spectra: Float[Arr, "layers dim"]
-    loss: Scalar
-    active: Int[Arr, ""]
+    factor: Arr
+    grams: Arr
+    weight_spectra: Arr
+    layer_spectra: Arr
+    loss: Arr
+    active: Arr
 
 
 def solve(
