@@ -16,7 +16,8 @@ class QuadraticLoss:
     Attributes:
       quadratic: Q, positive semi-definite, ``(dim, dim)``.
       linear: B, symmetric, ``(dim, dim)``.
-      covariance: Σ of what the network receives, ``(dim, dim)``, for layer spectra; ``None`` where Q is Σ.
+      covariance: Σ of what the network receives, ``(dim, dim)``, for layer spectra; ``None`` where
+        Q is Σ.
       range_tolerance: Eigenvalues of Q at or below this fraction of the largest are outside the
         data.
       name: Which loss of `theory.losses.family` it is; ``"quadratic"`` for any other.

@@ -149,8 +149,8 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     known = is_known(first.views, second.views)
     if first.views is None or second.views is None or (known and first.views != second.views):
         raise InputError(
-            f"moments over {_shown(first.views)} and {_shown(second.views)} views an image cannot be merged:"
-            " accumulate both with the same number of views"
+            f"moments over {_shown(first.views)} and {_shown(second.views)} views an image cannot"
+            " be merged: accumulate both with the same number of views"
         )
     total = first.images + second.images
     weight = first.images / total
