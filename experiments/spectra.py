@@ -16,6 +16,7 @@ from experiments.files import make_folder, write_bytes
 from theory.geometry.invariance import invariance_defect
 from theory.geometry.ranks import lidar, variance_effective_rank
 from theory.linalg.spectral import symmetric_eigenvalues
+from theory.moments.alignment import alignment
 from theory.moments.files import read_moments
 from theory.moments.moments import Moments
 
