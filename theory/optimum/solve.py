@@ -149,7 +149,7 @@ def _predict(loss: QuadraticLoss, optimum: Optimum, *, depth: int) -> Prediction
     modes = jax.lax.stop_gradient(factor_modes(factor))
     alive = modes.values > 0.0
     powers = jnp.where(alive, modes.values, 1.0)[None, :] ** fractions[:, None]
-    sizes = jnp.where(alive, powers, 0.0)
+    sizes = jnp.where(alive[None, :], powers, 0.0)
     grams = jnp.einsum("di,li,ei->lde", modes.vectors, sizes, modes.vectors)
     active = jnp.sum(alive)
     outputs = low_rank_layer_spectra(covariance, factor, depth=depth)
@@ -174,4 +174,5 @@ def _layer_grams(gram, fractions, active):
 def _weight_spectra(factor, fractions, active):
     values = symmetric_eigenvalues(factor @ factor.T)
     alive = jnp.arange(values.shape[0]) < active
-    return jnp.where(alive, jnp.where(alive, values, 1.0) ** fractions[:, None], 0.0)
+    powers = jnp.where(alive, values, 1.0)[None, :] ** fractions[:, None]
+    return jnp.where(alive[None, :], powers, 0.0)
