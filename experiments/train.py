@@ -4,7 +4,7 @@ import argparse
 
 from experiments.errors import InputError
 from experiments.observers import OBSERVABLES, observers_of
-from ssljax.cli.commands import main as ssljax_main
+from ssljax.cli.main import main as ssljax_main
 from ssljax.config.config import Config
 from ssljax.training.observers import Observer
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 from ssljax.system.cpu import keep_freed_memory
 from ssljax.system.errors import EXIT_DISK
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from ssljax.config.config import Config, EvaluationConfig, MomentsConfig
-from ssljax.config.presets import preset
+from ssljax.config.presets import find_preset
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def linear_config(scale: Scale) -> Config:
 
 def head_config(scale: Scale, seed: int) -> Config:
     """Part B: a small ResNet with a linear head of depth two."""
-    encoder = preset("digits_resnet").encoder
+    encoder = find_preset("digits_resnet").encoder
     if scale.perceptron:
         encoder = dataclasses.replace(
             encoder, kind="mlp", widths=scale.perceptron, norm="none", feature_activation=True
@@ -93,7 +93,7 @@ def sweep_config(scale: Scale) -> Config:
 
 def preset_with(name: str, **changes: object) -> Config:
     """A preset with some fields changed; its schedule fits the number of steps."""
-    config = preset(name)
+    config = find_preset(name)
     steps = changes.get("num_steps", config.num_steps)
     assert isinstance(steps, int)
     optimizer = dataclasses.replace(

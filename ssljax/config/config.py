@@ -1,18 +1,21 @@
 """Every number a training run depends on, as frozen dataclasses that check themselves.
 
-The command line is generated from these classes (`ssljax.config.overrides`); a run folder keeps
+The command line is generated from these classes (`ssljax.cli.options`); a run folder keeps
 them as `config.json`. Functions elsewhere take values, never a configuration:
 `ssljax.training.build` unpacks it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCLR_POLICY, Policy
+from ssljax.config.fields import replace_leaves
 from ssljax.config.measurement_config import EvaluationConfig, MomentsConfig, OnlineProbeConfig
 from ssljax.config.optimizer_config import OptimizerConfig
 from ssljax.losses.table import LOSSES, LossConfig
 from ssljax.nets.table import EncoderConfig, HeadConfig
+from ssljax.system.errors import UsageError
 from ssljax.system.settings import (
     FRACTION,
     NONNEGATIVE,
@@ -33,7 +36,8 @@ __all__ = [
     "MomentsConfig",
     "OnlineProbeConfig",
     "OptimizerConfig",
-    "PolicyChoice",
+    "change_config",
+    "find_policy",
 ]
 
 _SEED = Wanted("a non-negative integer below 2147483648", lambda seed: 0 <= seed < 2**31)
@@ -50,13 +54,6 @@ NAMED_POLICIES = {
     "noise": NOISE_POLICY,
     "identity": IDENTITY,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyChoice(Settings):
-    """The one setting of a command that only augments."""
-
-    policy: Policy = DIGITS_POLICY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +109,7 @@ class Config(Settings):
     start_from: str = setting(
         "",
         "run folder, or .safetensors file of an encoder, whose weights training starts from",
+        aliases=("--from",),
     )
     freeze: tuple[str, ...] = setting((), "parts that keep their weights: encoder, head", _PARTS)
     batch_size: int = setting(
@@ -192,3 +190,32 @@ class Config(Settings):
             self.optimizer.average_decay,
             f"0 for {name}, whose target is the averaged network",
         )
+
+
+def find_policy(name: str) -> Policy:
+    """Return a policy by name.
+
+    Raises:
+      UsageError: There is no such policy.
+    """
+    if name not in NAMED_POLICIES:
+        raise UsageError(f"unknown policy {name!r}; wanted one of {', '.join(NAMED_POLICIES)}")
+    return NAMED_POLICIES[name]
+
+
+def change_config(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the configuration with the given fields replaced, as the command line names them.
+
+    A warm-up that the run has become too short for is shortened in proportion, unless it is given.
+
+    Args:
+      config: Usually a preset.
+      values: Path to value, such as ``{"num_steps": 20}``; ``policy`` may be a policy's name.
+
+    Raises:
+      UsageError: A path names no field, or a value is refused.
+    """
+    warmup, steps = config.optimizer.warmup_steps, values.get("num_steps", config.num_steps)
+    if "optimizer.warmup_steps" not in values and 0 < steps <= warmup:
+        values = {**values, "optimizer.warmup_steps": warmup * steps // config.num_steps}
+    return replace_leaves(config, values, {"policy": NAMED_POLICIES})

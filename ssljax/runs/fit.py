@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.config.overrides import config_dict
+from ssljax.config.fields import config_dict
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
 from ssljax.data.run_data import training_data

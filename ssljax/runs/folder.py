@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.config.overrides import config_dict, config_from_dict, differences
+from ssljax.config.fields import config_dict, config_from_dict, differences
 from ssljax.data.datasets import Dataset, ImageSource
 from ssljax.system.distributed import agree, all_agree
 from ssljax.system.errors import UsageError

@@ -1,6 +1,5 @@
 """What a sweep consists of: every combination of the values given, once for each seed."""
 
-import argparse
 import dataclasses
 import hashlib
 import itertools
@@ -8,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ssljax.config.config import NAMED_POLICIES, Config
-from ssljax.config.overrides import close_matches, overridden, setting_reader, settings, value_text
+from ssljax.config.config import NAMED_POLICIES, Config, change_config
+from ssljax.config.fields import format_value, list_leaves, read_value, suggest
 from ssljax.system.errors import UsageError
 
 _MOST_CELLS = 100_000
@@ -48,7 +47,7 @@ def with_settings(config: Config, texts: Sequence[str]) -> Config:
     for text in texts:
         axis = _axis(config, text, "--set", one=True)
         values[axis.field] = axis.values[0]
-    return overridden(config, values, _VARIANTS)
+    return change_config(config, values)
 
 
 def parsed_axis(config: Config, text: str) -> Axis:
@@ -67,7 +66,7 @@ def parsed_axis(config: Config, text: str) -> Axis:
 def _axis(config: Config, text: str, option: str, *, one: bool) -> Axis:
     name, equals, given = text.partition("=")
     field = name.strip().removeprefix("--").replace("-", "_")
-    known = {".".join(setting.path): setting for setting in settings(config)}
+    known = {leaf.path: leaf for leaf in list_leaves(config)}
     if not equals or not (given.strip() or one):
         raise UsageError(f"{option} {text!r} has no value: write {option} strength=0.2")
     if field == "seed" and not one:
@@ -81,21 +80,17 @@ def _axis(config: Config, text: str, option: str, *, one: bool) -> Axis:
         return Axis(field, texts, texts)
     if field not in known:
         raise UsageError(
-            f"{option} {text!r}: no field {field}{close_matches(field, list(known))};"
+            f"{option} {text!r}: no field {field}{suggest(field, known)};"
             " `python -m ssljax show PRESET` lists them"
         )
     is_list = isinstance(known[field].value, tuple)
     texts = (given,) if one else _parts(given, "/" if is_list else ",")
-    reader = setting_reader(known[field])
-    read, choices = reader.get("type", str), reader.get("choices")
     values = []
     for value in texts:
         try:
-            values.append(read(value))
-        except (argparse.ArgumentTypeError, ValueError) as error:
+            values.append(read_value(known[field].annotation, value))
+        except UsageError as error:
             raise UsageError(f"{option} {text!r}: {error}") from error
-        if choices is not None and values[-1] not in choices:
-            raise UsageError(f"{option} {text!r}: {value!r} is none of {', '.join(choices)}")
     return Axis(field, texts, tuple(values))
 
 
@@ -143,7 +138,7 @@ def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> l
     for chosen in itertools.product(*(range(len(axis.values)) for axis in axes)):
         values = {axis.field: axis.values[at] for axis, at in zip(axes, chosen)}
         texts = {axis.field: axis.texts[at] for axis, at in zip(axes, chosen)}
-        varied = overridden(config, values, _VARIANTS)
+        varied = change_config(config, values)
         for seed in seeds:
             parts = [*(f"{field}={text}" for field, text in texts.items()), f"seed={seed}"]
             name = _short(",".join(_folder_text(part) for part in parts))
@@ -156,7 +151,7 @@ def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> l
 
 def described_config(config: Config) -> dict[str, str]:
     """Every field as the command line writes it, to recognize the plan of a sweep by."""
-    return {".".join(setting.path): value_text(setting.value) for setting in settings(config)}
+    return {leaf.path: format_value(leaf.value) for leaf in list_leaves(config)}
 
 
 def _parts(text: str, separator: str) -> tuple[str, ...]:

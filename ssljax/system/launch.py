@@ -22,7 +22,7 @@ _LAUNCHED = ("train",)
 _CHATTER = re.compile(rb"\[Gloo\] |Expected number of connected peer ranks")
 
 
-def launch(
+def launch_processes(
     command: Sequence[str],
     processes: int,
     *,

@@ -45,8 +45,8 @@ def setting(
     text: str,
     wanted: Wanted | None = None,
     *,
-    choices: tuple[str, ...] = (),
     exclusive: bool = False,
+    **command_line: Any,
 ) -> Any:
     """Declare a field of a settings class.
 
@@ -54,14 +54,14 @@ def setting(
       default: Its value where none is given.
       text: What `--help` prints.
       wanted: What a value must be.
-      choices: The values of a text, where it is no `Literal`.
       exclusive: Refuse another value than the default where the kind that is named has no such
         field; by default a field of another kind is ignored.
+      command_line: How its option departs from the others; see `ssljax.cli.options`.
 
     Returns:
       The field of a dataclass.
     """
-    metadata = {"help": text, "wanted": wanted, "choices": choices, "exclusive": exclusive}
+    metadata = {"help": text, "wanted": wanted, "exclusive": exclusive, **command_line}
     return field(default=default, metadata=metadata)
 
 
@@ -113,9 +113,7 @@ def check_field(config: Any, entry: Any, declared: Any = None) -> None:
 
 def choices_of(entry: Any) -> tuple[Any, ...]:
     """Return the values that a field may have where they are listed; empty where they are not."""
-    if get_origin(entry.type) is Literal:
-        return get_args(entry.type)
-    return entry.metadata.get("choices", ())
+    return get_args(entry.type) if get_origin(entry.type) is Literal else ()
 
 
 def option_name(prefix: str, name: str) -> str:
@@ -158,7 +156,9 @@ def merge_settings(
     for name, kind in table.items():
         for entry in fields(kind.settings):
             merged.setdefault(entry.name, []).append((name, entry))
-    columns = [(selector, str, setting(default, text, choices=tuple(table)))]
+    columns: list[tuple[str, Any, Any]] = [
+        (selector, Literal[tuple(table)], setting(default, text))
+    ]
     for name, owners in merged.items():
         first = owners[0][1]
         for owner, entry in owners:
@@ -191,7 +191,12 @@ def merge_settings(
 
     namespace = {"prefix": prefix, "__post_init__": check, "selected": selected}
     return dataclasses.make_dataclass(
-        f"{prefix.capitalize()}Settings", columns, namespace=namespace, frozen=True, kw_only=True
+        f"{prefix.capitalize()}Settings",
+        columns,
+        bases=(Settings,),
+        namespace=namespace,
+        frozen=True,
+        kw_only=True,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ssljax.cli import command_actions
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "experiments" / "launch"

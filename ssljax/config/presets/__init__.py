@@ -5,7 +5,7 @@ or cited with its source.
 """
 
 from ssljax.config.config import Config
-from ssljax.config.overrides import close_matches
+from ssljax.config.fields import suggest
 from ssljax.config.presets.cifar import CIFAR
 from ssljax.config.presets.cifar_small import CIFAR_SMALL
 from ssljax.config.presets.digits import DIGITS
@@ -19,7 +19,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def preset(name: str) -> Config:
+def find_preset(name: str) -> Config:
     """A configuration by name.
 
     Raises:
@@ -27,7 +27,6 @@ def preset(name: str) -> Config:
     """
     if name not in PRESETS:
         raise UsageError(
-            f"unknown preset {name!r}{close_matches(name, list(PRESETS))}; known are"
-            f" {', '.join(PRESETS)}"
+            f"unknown preset {name!r}{suggest(name, PRESETS)}; known are {', '.join(PRESETS)}"
         )
     return PRESETS[name].config

@@ -13,7 +13,7 @@ from ssljax.system.distributed import Cluster, agree, all_agree, check_cluster, 
 from ssljax.system.errors import UsageError
 from ssljax.system.launch import (
     exit_code,
-    launch,
+    launch_processes,
     process_command,
     process_environment,
     run_together,
@@ -107,12 +107,12 @@ def test_a_process_is_told_who_it_is():
 @pytest.mark.parametrize("command", [[], ["probe", "run"], ["launch"]])
 def test_only_training_is_launched(command):
     with pytest.raises(UsageError, match="launch runs train, got"):
-        launch(command, 2)
+        launch_processes(command, 2)
 
 
 def test_no_process_is_too_few():
     with pytest.raises(UsageError, match="give --processes at least 1"):
-        launch(["train", "digits_mlp"], 0)
+        launch_processes(["train", "digits_mlp"], 0)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ BLOCKED = {
     "jaxtyping", "beartype", "diffrax", "chex", "theory", "experiments",
 }
 sys.meta_path.insert(0, Blocked())
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 code = main(sys.argv[1:])
 assert not BLOCKED & {name.split(".")[0] for name in sys.modules}
 sys.exit(code)

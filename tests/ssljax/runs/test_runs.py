@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 from ssljax.config.config import Config
-from ssljax.config.overrides import config_dict
+from ssljax.config.fields import config_dict
 from ssljax.runs.folder import hold_folder
 from ssljax.runs.report import Curve, draw_curves, write_report
 from ssljax.runs.table import differing_fields, run_folders, runs_table, summarized

@@ -181,7 +181,7 @@ import itertools, sys, time
 moment = itertools.count()
 time.time = lambda: 2e9 - 3600 * next(moment)
 time.time_ns = lambda: int(1e9 * time.time())
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from ssljax.cli.commands import main
+from ssljax.cli.main import main
 from ssljax.config.config import Config
 from ssljax.runs.checkpoint import saved_steps
 from ssljax.runs.metrics import read_metrics
