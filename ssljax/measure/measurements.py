@@ -109,9 +109,27 @@ def write_layer_moments(
       UsageError: A layer does not exist or the folder cannot be written.
     """
     layers = named_layers(network, layers)
+    moments = measure_layer_moments(
+        config, network, state, dataset, layers=layers, views=views, progress=progress
+    )
+    return write_moments_folder(config, folder, state, moments)
+
+
+def measure_layer_moments(
+    config: Config,
+    network: Network,
+    state: TrainState,
+    dataset: Dataset,
+    *,
+    layers: tuple[str, ...],
+    views: int,
+    progress: bool = True,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the moments of a network's layers; arguments as for `write_layer_moments`."""
+    layers = named_layers(network, layers)
     state = on_one_device(state)
     with counted("moments", len(dataset.images), enabled=progress) as report:
-        moments = layer_moments(
+        return layer_moments(
             network.apply,
             state.params,
             state.statistics,
@@ -126,6 +144,15 @@ def write_layer_moments(
             sharding=make_local_sharding(config.devices, config.mesh),
             progress=report,
         )
+
+
+def write_moments_folder(
+    config: Config, folder: Path, state: TrainState, moments: dict[str, dict[str, np.ndarray]]
+) -> list[Path]:
+    """Write moments by layer, and the matrices of a linear head; return the files.
+
+    Only the first of many processes writes.
+    """
     if not is_first():
         return []
     try:
@@ -135,7 +162,7 @@ def write_layer_moments(
             f"{folder} cannot be made ({error.strerror}): give a run folder that can be written"
         ) from error
     written = []
-    for name in layers:
+    for name in moments:
         written.append(moments_file(folder, name))
         write_moments(written[-1], moments[name])
     weights = head_weights(config, state)

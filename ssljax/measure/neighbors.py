@@ -114,7 +114,7 @@ def cosine_knn(
         test_features,
         neighbors=neighbors,
         temperature=temperature,
-        num_classes=int(max(np.max(train_labels), np.max(test_labels))) + 1,
+        num_classes=int(max(np.max(train_labels), np.max(test_labels, initial=0))) + 1,
     )
     return float(np.mean(predictions == test_labels))
 

@@ -1,4 +1,4 @@
-"""What is measured on a schedule while a run trains: moments of its layers, nearest neighbors.
+"""Measurements on a schedule while a run trains: moments of layers, ranks, nearest neighbors.
 
 Measurements fall on steps, not on times: a run that was killed and resumed takes each of them
 once, with the same images, views and keys, and so writes the same files.
@@ -15,7 +15,13 @@ from ssljax.config.config import Config
 from ssljax.data.datasets import Dataset
 from ssljax.measure.evaluation import Accuracies, neighbor_accuracies
 from ssljax.measure.features import layer_features
-from ssljax.measure.measurements import MOMENTS, part_of, write_layer_moments
+from ssljax.measure.measurements import (
+    MOMENTS,
+    measure_layer_moments,
+    part_of,
+    write_moments_folder,
+)
+from ssljax.measure.ranks import layer_ranks
 from ssljax.nets.named_layers import named_layers
 from ssljax.nets.network import Network
 from ssljax.system.distributed import is_first
@@ -28,19 +34,32 @@ NEIGHBORS_FILE = "neighbors.jsonl"
 PIXELS = "pixels"
 
 
+class Measured(NamedTuple):
+    """What was measured at one step.
+
+    Attributes:
+      text: A line to show.
+      scalars: Numbers for the step's line of ``metrics.jsonl``: ``rank/LAYER/NAME`` for each layer
+        whose moments were measured (`ssljax.measure.ranks.layer_ranks`).
+    """
+
+    text: str
+    scalars: dict[str, float]
+
+
 class Monitor(NamedTuple):
     """Measurements on a schedule.
 
     Attributes:
       every: Multiples of each of these steps must end a call; 0 stands for none.
       is_due: ``is_due(step)``, whether anything falls on the end of that step.
-      measure: ``measure(step, state)`` writes what falls on it and returns a line to show. Every
-        process of a run calls it; the first writes.
+      measure: ``measure(step, state)`` writes what falls on it. Every process of a run calls it;
+        the first writes.
     """
 
     every: tuple[int, ...]
     is_due: Callable[[int], bool]
-    measure: Callable[[int, TrainState], str]
+    measure: Callable[[int, TrainState], Measured]
 
 
 def step_folder(workdir: Path, step: int) -> Path:
@@ -80,12 +99,11 @@ def make_monitor(
         train, test = (part_of(part, evaluated.every_images) for part in pair)
         neighbors = _make_neighbors(config, workdir, network, (train, test), step)
 
-    def measure(now: int, state: TrainState) -> str:
-        state, texts = evaluated_state(config, state), []
+    def measure(now: int, state: TrainState) -> Measured:
+        state, texts, scalars = evaluated_state(config, state), [], {}
         if _falls_on(now, moments.every):
-            write_layer_moments(
+            found = measure_layer_moments(
                 config,
-                step_folder(workdir, now),
                 network,
                 state,
                 measured,
@@ -93,12 +111,18 @@ def make_monitor(
                 views=moments.views,
                 progress=False,
             )
+            write_moments_folder(config, step_folder(workdir, now), state, found)
+            scalars |= {
+                f"rank/{layer}/{name}": value
+                for layer, arrays in found.items()
+                for name, value in layer_ranks(arrays).items()
+            }
             texts.append("moments written")
         if neighbors is not None and _falls_on(now, votes):
             accuracies = neighbors(now, state)
             found = ", ".join(f"{name} {value:.4f}" for name, value in accuracies.items())
             texts.append(f"k-NN {found}")
-        return f"step {now}: {'; '.join(texts)}"
+        return Measured(f"step {now}: {'; '.join(texts)}", scalars)
 
     return Monitor(
         (moments.every, votes),

@@ -325,18 +325,19 @@ def run_training_loop(
             finished=watchdog.finished,
         )
 
-        def measure(state: TrainState) -> None:
-            report.flush()
+        def measure(state: TrainState) -> dict[str, float]:
             with watchdog.paused():
                 assert monitor is not None
                 single = evaluated_state(config, training.parallel.single_state(state))
                 if jax.process_count() > 1:
                     single = copy_locally(single)
-                bar.notice(monitor.measure(step, single))
+                measured = monitor.measure(step, single)
+                bar.notice(measured.text)
                 wait_for_all("measured", EVALUATION_SECONDS)
+            return measured.scalars
 
         if monitor is not None and step == 0 and monitor.is_due(0):
-            measure(state)
+            report.flush(lambda: measure(state))
         if metrics is not None:
             calls: Iterator[Call] = iter([(state, metrics, config.num_steps)])
         else:
@@ -349,7 +350,7 @@ def run_training_loop(
             is_stop = stop.requested or is_stop_due(number)
             profiler.advance(length, lambda state=state: jax.block_until_ready(state.step))
             if monitor is not None and monitor.is_due(step):
-                measure(state)
+                report.flush(lambda state=state: measure(state))
             if step // config.checkpoint_every > last_save or is_last or is_stop:
                 report.flush()
                 check_finite(state.params, step)

@@ -115,10 +115,18 @@ class MetricsReport:
         ):
             self._write(*self._pending.popleft())
 
-    def flush(self) -> None:
-        """Write what is pending; waits for the device."""
+    def flush(self, measure: Callable[[], Mapping[str, float]] | None = None) -> None:
+        """Write what is pending; waits for the device.
+
+        Args:
+          measure: Called once the metrics of all steps are known to be finite; what it returns
+            joins the line of the last step, which is written even between two logged ones.
+        """
+        if measure is not None and not self._pending:
+            measure()  # before the first step, which has no line
         while self._pending:
-            self._write(*self._pending.popleft())
+            call = self._pending.popleft()
+            self._write(*call, measure=None if self._pending else measure)
 
     def interval_mean(self) -> float | None:
         """Return the mean of the metric that decides which checkpoint is best, since last asked."""
@@ -126,7 +134,12 @@ class MetricsReport:
         self._sum, self._count = 0.0, 0
         return mean
 
-    def _write(self, start: int, metrics: Mapping[str, Any]) -> None:
+    def _write(
+        self,
+        start: int,
+        metrics: Mapping[str, Any],
+        measure: Callable[[], Mapping[str, float]] | None = None,
+    ) -> None:
         values = jax.device_get(dict(metrics))
         count = len(values["loss"])
         self._finished(start + count)
@@ -136,10 +149,11 @@ class MetricsReport:
             self._count += count
         finite = np.isfinite(values["loss"]) & np.isfinite(values["gradient_norm"])
         last = count if finite.all() else int(np.argmin(finite))
+        measured = {} if measure is None or last < count else measure()
         for index in range(last):
-            step = start + index + 1
-            if step % self._log_every == 0 or step == len(self._learning_rates):
-                self._record(step, self._scalars(values, index, step))
+            step, joined = start + index + 1, measured if index == count - 1 else {}
+            if step % self._log_every == 0 or step == len(self._learning_rates) or joined:
+                self._record(step, {**self._scalars(values, index, step), **joined})
         if last:
             scalars = _numbers(self._scalars(values, last - 1, start + last))
             self._last_finite = f"step {start + last}: " + ", ".join(

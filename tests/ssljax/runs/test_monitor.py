@@ -23,7 +23,9 @@ from ssljax.config.config import (
 from ssljax.data.datasets import Dataset
 from ssljax.measure.measurements import head_grams, part_of
 from ssljax.measure.neighbors import cosine_knn
+from ssljax.measure.ranks import layer_ranks
 from ssljax.runs.fit import NonFiniteMetrics, fit
+from ssljax.runs.metrics import read_metrics
 from ssljax.runs.saved_run import load_run
 from ssljax.system.errors import UsageError
 
@@ -100,6 +102,17 @@ def test_moments_are_measured_on_every_scheduled_step_from_the_start(finished):
     # The last scheduled measurement and the one when training ends are of the same views.
     for name, array in _arrays(last / "head1.npz").items():
         np.testing.assert_array_equal(array, _arrays(workdir / "moments" / "head1.npz")[name])
+
+
+def test_ranks_of_measured_layers_join_the_metrics_of_their_step_even_between_logged_ones(finished):
+    lines = {line["step"]: line for line in read_metrics(finished[0])}
+    assert sorted(lines) == [2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18, 20]
+    for step in (5, 10, 15, 20):
+        arrays = _arrays(finished[0] / "moments" / f"step_{step:08d}" / "embedding.npz")
+        for name, value in layer_ranks(arrays).items():
+            assert lines[step][f"rank/embedding/{name}"] == value
+        assert np.isfinite(lines[step]["loss"])
+    assert not any(name.startswith("rank/") for name in lines[4])
 
 
 def test_neighbors_are_counted_beside_those_of_raw_pixels(finished):
