@@ -21,7 +21,12 @@ from ssljax.nets.network import HeadBuilder, Numerics
 from ssljax.nets.normalization import Norm, norm_options
 from ssljax.system.arrays import Array, Float
 from ssljax.system.errors import UsageError
-from ssljax.system.settings import POSITIVE, SOME_WIDTHS, Settings, setting
+from ssljax.system.settings import POSITIVE, SOME_WIDTHS, Settings, Wanted, setting
+
+NORMS = Wanted(
+    "batch, group or none for each layer",
+    lambda norms: all(norm in ("batch", "group", "none") for norm in norms),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,12 @@ class MLPHeadSettings(WidthsSettings):
     activation: Activation = setting("relu", "activation of hidden layers")
     bias: bool = setting(True, "bias of hidden layers without a norm, and of the last layer")
     last_norm: bool = setting(False, "normalize the embedding too")
+    norms: tuple[str, ...] = setting(
+        (),
+        "normalization of each layer in turn, the last one too, in place of norm and last-norm:"
+        " batch, group or none; empty: norm",
+        NORMS,
+    )
 
 
 def build_mlp_head(settings: MLPHeadSettings, numerics: Numerics) -> HeadBuilder:
@@ -75,6 +86,7 @@ def build_mlp_head(settings: MLPHeadSettings, numerics: Numerics) -> HeadBuilder
         bias=settings.bias,
         last_bias=settings.bias,
         last_norm=settings.last_norm,
+        norms=settings.norms,
         activation=ACTIVATIONS[settings.activation],
         param_dtype=numerics.param_dtype,
         dtype=numerics.dtype,
@@ -186,6 +198,8 @@ class MLPHead(Perceptron):
       activation: Applied to hidden layers only.
       bias: Whether hidden layers have a bias; a norm takes its place.
       last_norm: Normalize the embedding too (SimCLR's and VICReg's expanders differ here).
+      norms: Normalization of each layer in turn, in place of ``norm`` and ``last_norm``; empty:
+        those.
       last_bias: Whether the last layer has a bias.
       rngs: Random streams of NNX.
       axis_name: Axis of ``jax.pmap`` over which batch statistics are averaged.
@@ -203,6 +217,7 @@ class MLPHead(Perceptron):
         activation: Callable[[Array], Array] = jax.nn.relu,
         bias: bool = True,
         last_norm: bool = False,
+        norms: Sequence[str] = (),
         last_bias: bool = True,
         rngs: nnx.Rngs,
         axis_name: str | None = None,
@@ -217,6 +232,7 @@ class MLPHead(Perceptron):
             activation=activation,
             bias=bias,
             last_norm=last_norm,
+            norms=norms,
             last_activation=False,
             last_bias=last_bias,
             rngs=rngs,

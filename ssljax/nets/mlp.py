@@ -78,6 +78,7 @@ class Perceptron(nnx.Module):
         activation: Callable[[Array], Array],
         bias: bool,
         last_norm: bool,
+        norms: Sequence[str] = (),
         last_activation: bool,
         last_bias: bool,
         rngs: nnx.Rngs,
@@ -89,12 +90,16 @@ class Perceptron(nnx.Module):
         if any(dim < 1 for dim in dims):
             raise UsageError(f"widths {tuple(dims)} given; every width must be at least 1")
         self.depth = len(dims) - 1
+        if norms and len(norms) != self.depth:
+            raise UsageError(
+                f"{len(norms)} norms given for {self.depth} layers; name one for each layer"
+            )
         self.activation = activation
         self.last_activation = last_activation
         self.dtype = param_dtype if dtype is None else dtype
         for i in range(1, self.depth + 1):
             last = i == self.depth
-            kind = norm if not last or last_norm else "none"
+            kind = norms[i - 1] if norms else norm if not last or last_norm else "none"
             activated = not last or last_activation
             layer = nnx.Linear(
                 dims[i - 1],

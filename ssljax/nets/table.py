@@ -38,6 +38,15 @@ from ssljax.nets.network import (
 )
 from ssljax.nets.normalization import Norm
 from ssljax.nets.resnet import ResNetSettings, build_resnet
+from ssljax.nets.structured_head import (
+    BottleneckSettings,
+    OrthogonalSettings,
+    WhiteningSettings,
+    build_bottleneck_head,
+    build_orthogonal_head,
+    build_whitening_head,
+)
+from ssljax.nets.vit import ViTSettings, build_vit
 from ssljax.system.settings import NONNEGATIVE, WIDTHS, Settings, merge_settings, setting
 
 ImageShape = tuple[int, int, int]
@@ -72,6 +81,7 @@ ENCODERS: dict[str, Encoder] = {
     "diagonal": Encoder(build_diagonal_encoder, DiagonalEncoderSettings),
     "mlp": Encoder(build_mlp_encoder, MLPEncoderSettings),
     "resnet": Encoder(build_resnet, ResNetSettings),
+    "vit": Encoder(build_vit, ViTSettings),
 }
 
 HEADS: dict[str, Head] = {
@@ -81,6 +91,9 @@ HEADS: dict[str, Head] = {
     "reweight": Head(build_reweighting_head, ReweightingSettings),
     "diagonal": Head(build_symmetrized_relu_head, SymmetrizedReLUSettings),
     "subvector": Head(build_subvector_head, SubvectorSettings),
+    "bottleneck": Head(build_bottleneck_head, BottleneckSettings),
+    "orthogonal": Head(build_orthogonal_head, OrthogonalSettings),
+    "whitening": Head(build_whitening_head, WhiteningSettings),
 }
 
 
