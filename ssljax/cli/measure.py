@@ -172,7 +172,7 @@ def run_probe(arguments: Sequence[str]) -> int:
         "  python -m ssljax probe RUN --on cifar100 --probe sgd --no-standardize --out FILE.json",
     )
     from ssljax.data.clean_images import dataset_like  # noqa: PLC0415
-    from ssljax.measure.evaluation import PROTOCOL, evaluation, protocol  # noqa: PLC0415
+    from ssljax.measure.evaluation import PROTOCOL, count_images, evaluation, protocol  # noqa: PLC0415
     from ssljax.measure.measurements import load_pair  # noqa: PLC0415
     from ssljax.system.files import write_json  # noqa: PLC0415
     from ssljax.system.progress import loading_progress  # noqa: PLC0415
@@ -191,7 +191,9 @@ def run_probe(arguments: Sequence[str]) -> int:
         raise UsageError(f"{data} has no test images: add test_images and test_labels to the file")
     train, test = (dataset_like(part, run.description.image_shape) for part in pair)
     accuracies = evaluation(run.network, run.state, train, test, settings)
-    write_json(out, {**accuracies, PROTOCOL: protocol(settings, data)})
+    write_json(
+        out, {**accuracies, PROTOCOL: {**protocol(settings, data), **count_images(train, test)}}
+    )
     _print_accuracies(accuracies)
     print(f"written to {out}")
     return 0

@@ -82,6 +82,11 @@ class EvaluationConfig(Settings):
         "few-shot: draws of the labels",
         Wanted("at least 2, for an error", lambda draws: draws >= 2),
     )
+    images: int = setting(
+        0,
+        "images used when training ends, that many of training and of test, drawn once; 0: all",
+        NONNEGATIVE,
+    )
     every: int = setting(
         0, "steps between nearest-neighbor accuracies while training; 0: none", NONNEGATIVE
     )

@@ -26,6 +26,7 @@ from ssljax.training.state import TrainState
 
 EVALUATION_FILE = "evaluation.json"
 PROTOCOL = "protocol"
+ASKED = "images_asked_for"
 
 Accuracies = dict[str, float]
 
@@ -159,7 +160,7 @@ def _group_accuracies(
 
 
 def protocol(settings: EvaluationConfig, data: str) -> dict[str, Any]:
-    """How the accuracies were measured: written beside them."""
+    """Return how the accuracies are measured, as it stands beside them in ``evaluation.json``."""
     return {
         "data": data,
         "probe": settings.probe,
@@ -169,8 +170,17 @@ def protocol(settings: EvaluationConfig, data: str) -> dict[str, Any]:
         "neighbors": settings.neighbors,
         "neighbor_temperature": settings.neighbor_temperature,
         "few_shot_draws": settings.few_shot_draws,
-        "images": "clean, all of training and test",
+        ASKED: settings.images,
     }
+
+
+def count_images(train: Dataset, test: Dataset) -> dict[str, int]:
+    """Return how many clean images were used, and of how many in the data set."""
+    counts = {}
+    for name, part in (("training", train), ("test", test)):
+        counts[f"{name}_images"] = len(part.images)
+        counts[f"{name}_images_available"] = max(part.available, len(part.images))
+    return counts
 
 
 def accuracy_text(accuracies: Accuracies) -> str:

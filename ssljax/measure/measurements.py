@@ -13,8 +13,10 @@ from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
 from ssljax.data.run_data import measured_images
 from ssljax.measure.evaluation import (
+    ASKED,
     EVALUATION_FILE,
     PROTOCOL,
+    count_images,
     evaluation,
     on_one_device,
     protocol,
@@ -180,10 +182,15 @@ def part_of(dataset: Dataset, count: int) -> Dataset:
     """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
     if not 0 < count < len(dataset.images):
         return dataset
-    rows = np.sort(np.random.default_rng(0).permutation(len(dataset.images))[:count])
+    total = len(dataset.images)
+    rows = np.sort(np.random.default_rng(0).permutation(total)[:count])
     groups = None if dataset.groups is None else dataset.groups[rows]
     return dataclasses.replace(
-        dataset, images=dataset.images[rows], labels=dataset.labels[rows], groups=groups
+        dataset,
+        images=dataset.images[rows],
+        labels=dataset.labels[rows],
+        groups=groups,
+        available=max(dataset.available, total),
     )
 
 
@@ -271,6 +278,7 @@ def measured_run(
             pair = load_pair(config, report, train=train)
     if pair is None:
         return {}
+    pair = tuple(part_of(part, config.evaluation.images) for part in pair)
     accuracies = evaluation(
         network,
         state,
@@ -280,16 +288,16 @@ def measured_run(
         progress=progress,
     )
     if is_first():
-        write_json(path, {**accuracies, PROTOCOL: wanted})
+        write_json(path, {**accuracies, PROTOCOL: {**wanted, **count_images(*pair)}})
     return accuracies
 
 
 def _read_accuracies(
-    path: Path, protocol: dict[str, Any], layers: tuple[str, ...]
+    path: Path, wanted: dict[str, Any], layers: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
-    """Accuracies that were measured before, in the same way on the same layers; otherwise none."""
+    """Return accuracies that were measured before in this way on these layers; otherwise none."""
     if not path.exists():
         return {}
     found = read_json(path)
-    is_same = found.pop(PROTOCOL, None) == protocol and set(found) == set(layers)
-    return found if is_same else {}
+    kept = {ASKED: 0} | (found.pop(PROTOCOL, None) or {})
+    return found if wanted.items() <= kept.items() and set(found) == set(layers) else {}

@@ -171,6 +171,9 @@ def test_probe_takes_every_way_to_probe_and_says_how_it_was_done(folder, capsys)
     assert written["protocol"]["probe"] == "sgd"
     assert written["protocol"]["standardized"] is False
     assert written["protocol"]["data"] == data
+    for part in ("training", "test"):
+        counts = [written["protocol"][f"{part}_images{end}"] for end in ("", "_available")]
+        assert counts[0] == counts[1] > 0
     assert 0 <= written["embedding"]["few_shot_2_accuracy"] <= 1
     line = _refused(capsys, "probe", run, "--few-shot", "1000")
     assert "1000 shots, but the smallest class has 16" in line

@@ -224,3 +224,18 @@ def test_a_run_that_diverges_names_the_checkpoint_to_go_back_to(tmp_path):
     run = load_run(tmp_path)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(run.state.params))
     assert f"step {int(run.state.step)}" in str(error.value)
+
+
+def test_evaluation_states_the_images_that_it_used(finished, tmp_path):
+    def counts(workdir):
+        found = json.loads((workdir / "evaluation.json").read_text())["protocol"]
+        names = [
+            f"{part}_images{end}" for part in ("training", "test") for end in ("", "_available")
+        ]
+        return [found[name] for name in names]
+
+    assert counts(finished[0]) == [40, 40, 40, 40]
+    evaluation = dataclasses.replace(CONFIG.evaluation, images=25, every=0)
+    fewer = dataclasses.replace(CONFIG, evaluation=evaluation, moments=MomentsConfig())
+    _fit(tmp_path / "fewer", fewer)
+    assert counts(tmp_path / "fewer") == [25, 40, 25, 40]
