@@ -1,4 +1,4 @@
-"""`python -m theory`."""
+"""Run `python -m theory`."""
 
 import sys
 

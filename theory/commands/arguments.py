@@ -1,204 +1,149 @@
-"""What the commands of `python -m theory` share: the parser, its types, common arguments."""
+"""Arguments that commands share, and the types of lists; loads nothing that computes."""
 
 import argparse
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-LOSSES = ("spectral", "vicreg", "barlow", "infonce")
-OUTPUT_HELP = "where the result goes: npz, or JSON where it ends in .json; - prints JSON"
-BRANCH_HELP = "with weight decay: the minimum continued from zero decay, or the global one"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        """One line instead of the usage."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    def _get_help_string(self, action: argparse.Action):
-        if action.default in (None, False):
-            return action.help
-        return super()._get_help_string(action)
-
-
-def make_parser() -> tuple[argparse.ArgumentParser, Any]:
-    """The parser and what commands add themselves to, with `add_command`."""
-    parser = _Parser(
-        prog="python -m theory",
-        description="Predict what each layer of a deep linear contrastive network learns.",
-    )
-    return parser, parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-
-def add_command(
-    commands: Any, name: str, about: str, example: str, run: Callable[[argparse.Namespace], None]
-) -> argparse.ArgumentParser:
-    """Add a command to those of `make_parser`.
-
-    Args:
-      commands: Second result of `make_parser`.
-      name: What the user types.
-      about: What it answers, in a line.
-      example: Shown under its help.
-      run: Called with the parsed arguments.
-
-    Returns:
-      The command's parser, for its arguments.
-    """
-    command = commands.add_parser(
-        name,
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}.",
-        epilog=example,
-        formatter_class=_Formatter,
-    )
-    command.set_defaults(run=run)
-    return command
+_LOSSES = ("spectral", "vicreg", "barlow", "infonce")
+_LOSS_HELP = (
+    "spectral contrastive, covariance VICReg, unnormalized Barlow Twins, dot-product InfoNCE of"
+    " Gaussian data with many negatives"
+)
+_OUTPUT_HELP = "where the result goes: npz, or JSON where it ends in .json; - prints JSON"
 
 
 def add_moments(parser: argparse.ArgumentParser) -> None:
-    """Moments in, result out, and which directions count as data."""
+    """Add the moments, the output, and which directions count as data."""
     parser.add_argument(
         "moments", metavar="MOMENTS.npz", help="second moments of two views; - is stdin"
     )
     add_output(parser)
+    add_tolerance(parser)
+
+
+def add_output(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add where the result goes."""
+    parser.add_argument("--out", required=required, metavar="OUT.npz", help=_OUTPUT_HELP)
+
+
+def add_tolerance(parser: argparse.ArgumentParser) -> None:
+    """Add which directions count as data."""
     parser.add_argument(
         "--range-tolerance",
-        type=positive,
+        type=float,
         metavar="T",
         help="fraction of the largest covariance eigenvalue that is outside the data; 1e-10, or"
         " 1e-6 for sampled moments",
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Where the result goes."""
-    parser.add_argument("--out", required=True, metavar="OUT.npz", help=OUTPUT_HELP)
-
-
 def add_loss(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
-    """One loss, or a list of them, and their parameters."""
-    names = (
-        "spectral contrastive, covariance VICReg, unnormalized Barlow Twins, dot-product InfoNCE of"
-        " Gaussian data with many negatives"
-    )
+    """Add one loss, or a list of them, and their parameters."""
     if many:
         parser.add_argument(
             "--losses",
-            type=losses,
+            type=parse_losses,
             default="spectral",
             metavar="A,B",
-            help=f"training losses among {', '.join(LOSSES)}: {names}",
+            help=f"training losses among {', '.join(_LOSSES)}: {_LOSS_HELP}",
         )
     else:
         parser.add_argument(
-            "--loss", choices=LOSSES, default="spectral", help=f"training loss: {names}"
+            "--loss", choices=_LOSSES, default="spectral", help=f"training loss: {_LOSS_HELP}"
         )
     parser.add_argument(
-        "--invariance-weight", type=positive, metavar="K", help="of vicreg; 1 is spectral"
+        "--invariance-weight", type=float, metavar="K", help="of vicreg; 1 is spectral"
     )
-    parser.add_argument("--temperature", type=positive, metavar="TAU", help="of infonce")
+    parser.add_argument("--temperature", type=float, metavar="TAU", help="of infonce")
 
 
-def add_decay(parser: argparse.ArgumentParser) -> None:
-    """Weight decay and the branch of the optimum."""
-    parser.add_argument("--weight-decay", type=decay, default=0.0, metavar="X", help="strength")
+def add_depth(parser: argparse.ArgumentParser) -> None:
+    """Add the number of layers."""
+    parser.add_argument("--depth", type=int, default=2, help="number of layers")
+
+
+def add_decay(parser: argparse.ArgumentParser, *, branch: bool = True) -> None:
+    """Add weight decay, and which of its minima."""
+    parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="strength")
+    if branch:
+        add_branch(parser)
+
+
+def add_branch(parser: argparse.ArgumentParser) -> None:
+    """Add which minimum of weight decay."""
     parser.add_argument(
-        "--branch", choices=("continued", "global"), default="continued", help=BRANCH_HELP
+        "--branch",
+        choices=("continued", "global"),
+        default="continued",
+        help="with weight decay: the minimum continued from zero decay, or the global one",
     )
 
 
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"is {text!r}, wanted a finite number")
-    return value
+def add_start(parser: argparse.ArgumentParser, *, file: bool = False) -> None:
+    """Add the scale that every layer starts from, and a file in its place."""
+    group = parser.add_mutually_exclusive_group() if file else parser
+    group.add_argument(
+        "--init-scale",
+        type=float,
+        default=0.1,
+        help="every layer starts as this times the identity",
+    )
+    if file:
+        group.add_argument("--init", metavar="FILE", help="npz with the initial weights W1, W2, …")
 
 
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}, wanted a whole number of at least 1")
-    return int(text)
+def parse_times(text: str) -> np.ndarray:
+    """Return the times of a comma list; inf is the end state."""
+    return np.array(_list_of(float, text))
 
 
-def whole(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"is {text!r}, wanted a whole number of at least 0")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A number above 0."""
-    value = number(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"is {text!r}, wanted a number above 0")
-    return value
-
-
-def decay(text: str) -> float:
-    """A number of at least 0."""
-    value = number(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"is {text!r}, wanted a number of at least 0")
-    return value
-
-
-def times(text: str) -> np.ndarray:
-    """Ascending numbers of at least 0, after commas."""
-    values = np.array([number(part) for part in text.split(",")])
-    if values[0] < 0 or np.any(np.diff(values) <= 0):
-        raise argparse.ArgumentTypeError(
-            f"is {text!r}, wanted times of at least 0 in ascending order, as in 0,10,100"
-        )
-    return values
-
-
-def losses(text: str) -> tuple[str, ...]:
-    """Names of losses after commas, each once."""
+def parse_losses(text: str) -> tuple[str, ...]:
+    """Return the losses of a comma list, each once."""
     names = tuple(text.split(","))
-    if len(set(names)) < len(names) or not set(names) <= set(LOSSES):
+    if len(set(names)) < len(names) or not set(names) <= set(_LOSSES):
         raise argparse.ArgumentTypeError(
-            f"is {text!r}, wanted some of {', '.join(LOSSES)}, each once, as in spectral,vicreg"
+            f"is {text!r}, wanted some of {', '.join(_LOSSES)}, each once, as in spectral,vicreg"
         )
     return names
 
 
-def ascending(item: Callable[[str], Any]) -> Callable[[str], tuple]:
-    """Type of comma lists whose items have the given type and ascend."""
+def parse_ascending(item: Callable[[str], Any]) -> Callable[[str], tuple]:
+    """Return the type of comma lists whose items have the given type and ascend."""
 
-    def parsed(text: str) -> tuple:
-        values = tuple(item(part) for part in text.split(","))
+    def parse(text: str) -> tuple:
+        values = _list_of(item, text)
         if any(later <= earlier for earlier, later in itertools.pairwise(values)):
             raise argparse.ArgumentTypeError(f"is {text!r}, wanted ascending values, as in 1,2,3")
         return values
 
-    return parsed
+    return parse
 
 
-def grid(text: str) -> np.ndarray:
-    """Positive ascending numbers: a comma list, or FIRST:LAST:COUNT, with log: ahead geometric."""
+def parse_grid(text: str) -> np.ndarray:
+    """Return an ascending grid: a comma list, or FIRST:LAST:COUNT, geometric with log: ahead."""
     if ":" not in text:
-        return np.array(ascending(positive)(text))
+        return np.array(parse_ascending(float)(text))
     parts = text.removeprefix("log:").split(":")
     spaced = np.geomspace if text.startswith("log:") else np.linspace
-    if len(parts) != 3:
+    try:
+        first, last, size = float(parts[0]), float(parts[1]), int(":".join(parts[2:]))
+    except (ValueError, IndexError):
         raise argparse.ArgumentTypeError(
             f"is {text!r}, wanted FIRST:LAST:COUNT or log:FIRST:LAST:COUNT, or a list as 0.1,0.2"
-        )
-    first, last, size = positive(parts[0]), positive(parts[1]), count(parts[2])
-    if size < 2 or last <= first:
+        ) from None
+    if size < 2 or not 0.0 < first < last < np.inf:
         raise argparse.ArgumentTypeError(
-            f"is {text!r}, wanted at least 2 values that ascend, as in 0.02:1:50"
+            f"is {text!r}, wanted at least 2 values above 0 that ascend, as in 0.02:1:50"
         )
     return spaced(first, last, size)
+
+
+def _list_of(item: Callable[[str], Any], text: str) -> tuple:
+    try:
+        return tuple(item(part) for part in text.split(","))
+    except ValueError:
+        kind = "whole numbers" if item is int else "numbers"
+        raise argparse.ArgumentTypeError(f"is {text!r}, wanted {kind} after commas") from None

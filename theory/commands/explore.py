@@ -6,25 +6,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
-from theory.commands.arguments import add_command, positive
 from theory.dynamics.mode_table import commutator, mode_scales
+from theory.linalg.checks import require_count
 from theory.linalg.errors import InputError
-from theory.linalg.whitening import generalized_eigenpairs
+from theory.moments.alignment import alignment
 from theory.moments.check import check_moments
 from theory.moments.files import read_moments
 from theory.moments.moments import default_range_tolerance
-
-_EXAMPLE = """example:
-  python -m theory explore --out explore.html
-  python -m theory explore moments.npz --out explore.html
-
-Opens in any browser, without a network. The page starts with a toy of five features; every
-MOMENTS.npz that is named becomes a further choice, reduced to its modes (alignment and variance, as
-`python -m theory modes` has them), which is exact where covariance and cross-covariance commute.
-The page says how far they are from that. A file can also be opened from the page itself.
-"""
 
 _TOY = (
     ("shape", 1.0, 0.9),
@@ -35,31 +23,11 @@ _TOY = (
 )
 
 
-def add(commands: Any) -> None:
-    """Add the command and its arguments."""
-    about = "one page to move augmentation, depth, decay and time by hand, for a browser"
-    parser = add_command(commands, "explore", about, _EXAMPLE, _run)
-    parser.add_argument(
-        "moments", metavar="MOMENTS.npz", nargs="*", help="second moments to offer beside the toy"
-    )
-    parser.add_argument("--out", metavar="PAGE.html", required=True, help="the page to write")
-    parser.add_argument(
-        "--range-tolerance",
-        type=positive,
-        metavar="T",
-        help="fraction of the largest covariance eigenvalue that is outside the data; 1e-10, or"
-        " 1e-6 for sampled moments",
-    )
-    parser.add_argument(
-        "--modes", type=int, default=16, help="modes of each file, the most aligned first"
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Write the page."""
     if not options.out.endswith((".html", ".htm")):
         raise InputError(f"--out is {options.out}, wanted the name of a page: end it in .html")
-    if options.modes < 1:
-        raise InputError(f"--modes is {options.modes}, wanted at least 1")
+    require_count("modes", options.modes)
     page = explorer_page(options.moments, options.modes, options.range_tolerance)
     out = Path(options.out)
     if not out.parent.is_dir():
@@ -111,10 +79,9 @@ def _file_source(path: str, num_modes: int, range_tolerance: float | None) -> di
     moments = read_moments(path)
     tolerance = range_tolerance or default_range_tolerance(moments)
     rank = check_moments(moments, range_tolerance=tolerance).rank
-    covariance = jnp.asarray(moments.covariance)
-    found = generalized_eigenpairs(covariance, moments.cross_covariance, range_tolerance=tolerance)
+    found = alignment(moments, range_tolerance=tolerance)
     scales = mode_scales(found)
-    share = float(commutator(covariance, moments.cross_covariance))
+    share = float(commutator(moments.covariance, moments.cross_covariance))
     count = min(rank, num_modes)
     about = f"{count} of {rank} modes, the most aligned first."
     if share > 1e-9:

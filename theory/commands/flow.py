@@ -2,88 +2,49 @@
 
 import argparse
 import time
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from theory.commands.arguments import (
-    add_command,
-    add_loss,
-    add_moments,
-    count,
-    decay,
-    positive,
-    times,
-)
-from theory.commands.inputs import (
-    check_loss_options,
-    checked_moments,
-    chosen_loss,
-    progress,
-    require_finite,
-    screen,
-)
-from theory.commands.predictions import flow_arrays
-from theory.commands.solve import effective_rank
+import theory
+from theory.commands.inputs import check_moments_file, make_loss_of, require_finite
+from theory.commands.screen import effective_rank, find_stream, print_progress
 from theory.linalg.errors import InputError
 from theory.moments.files import read_layers, write_result
 
-_EXAMPLE = """example:
-  python -m theory flow moments.npz --out flow.npz --times 0,10,100,1000 --depth 2
 
-OUT.npz gets times (t,), gram (t, depth, d, d), spectrum (t, depth, d),
-layer_spectrum (t, depth + 1, d) and loss (t,). Time is learning rate x steps of plain gradient
-descent, learning rate / (1 - momentum) x steps with momentum.
-"""
-
-
-def add(commands: Any) -> None:
-    """Add the command and its arguments."""
-    about = "how training gets there: every layer along gradient flow"
-    parser = add_command(commands, "flow", about, _EXAMPLE, _run)
-    add_moments(parser)
-    add_loss(parser)
-    parser.add_argument("--weight-decay", type=decay, default=0.0, metavar="X", help="strength")
-    parser.add_argument("--times", type=times, required=True, help="flow times, e.g. 0,10,100")
-    parser.add_argument("--depth", type=count, help="number of layers; 2, or as --init has")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument(
-        "--init-scale",
-        type=positive,
-        default=0.1,
-        help="every layer starts as this times the identity",
-    )
-    start.add_argument("--init", metavar="FILE", help="npz with the initial weights W1, W2, …")
-
-
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Follow gradient flow, write its file and print loss and ranks at every time."""
     started = time.monotonic()
     layers = None if options.init is None else read_layers(options.init)
-    moments, tolerance, _ = checked_moments(options)
-    check_loss_options(options, (options.loss,))
-    if layers is None:
-        identity = options.init_scale * np.eye(moments.covariance.shape[0])
-        layers = (identity,) * (options.depth or 2)
-    elif options.depth not in (None, len(layers)):
+    if layers is not None and options.depth not in (None, len(layers)):
         raise InputError(
             f"--depth is {options.depth} but {options.init} holds {len(layers)} layers: leave"
             " --depth out"
         )
-    progress(f"integrating {len(layers)} layers to time {options.times[-1]:g}")
-    arrays = flow_arrays(
-        chosen_loss(options.loss, options, moments, tolerance),
-        jnp.asarray(moments.covariance),
-        tuple(map(jnp.asarray, layers)),
-        jnp.asarray(options.times),
+    checked = check_moments_file(options, options.moments)
+    depth = len(layers) if layers is not None else 2 if options.depth is None else options.depth
+    print_progress(f"following {depth} layers to time {options.times[-1]:g}")
+    course = theory.flow(
+        make_loss_of(options, checked.moments, checked.tolerance),
+        options.times,
+        depth=depth,
+        init_scale=options.init_scale,
+        init=layers,
         weight_decay=options.weight_decay,
+        max_steps=options.max_steps,
     )
-    require_finite(arrays)
+    arrays = {
+        "times": options.times,
+        "gram": np.asarray(course.grams),
+        "spectrum": np.asarray(course.weight_spectra),
+        "layer_spectrum": np.asarray(course.layer_spectra),
+        "loss": np.asarray(course.loss),
+    }
+    require_finite({name: array for name, array in arrays.items() if name != "times"})
     write_result(options.out, **arrays)
-    out = screen(options)
+    out = find_stream(options)
     print(
-        f"{'time':>12}  {'loss':>12}"
-        f"  effective rank of the layer spectra, layer 0 to {len(layers)}",
+        f"{'time':>12}  {'loss':>12}  effective rank of the layer spectra, layer 0 to {depth}",
         file=out,
     )
     for when, loss, spectra in zip(arrays["times"], arrays["loss"], arrays["layer_spectrum"]):

@@ -1,34 +1,63 @@
-"""What commands do alike: read and check moments, choose the loss, say what happens."""
+"""What commands read: checked moments, the loss of the options, and numbers that are finite."""
 
 import argparse
-import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+import theory
+from theory.commands.screen import find_stream, print_progress
+from theory.linalg.checks import require_number
 from theory.linalg.errors import InputError
 from theory.losses.family import make_loss
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.alignment import noise_floor
-from theory.moments.check import MomentsReport, check_moments
-from theory.moments.files import check_writable, read_moments
+from theory.moments.check import MomentsReport
+from theory.moments.files import check_writable
 from theory.moments.moments import Moments, default_range_tolerance
 
 
-def checked_moments(options: argparse.Namespace) -> tuple[Moments, float, MomentsReport]:
-    """Moments that the options name, the tolerance of their range, and what the check found."""
-    check_writable(options.out)
-    moments = read_moments(options.moments)
-    progress(f"checking {options.moments}")
+class Checked(NamedTuple):
+    """Moments of a file, the tolerance of their range, and what the check found."""
+
+    moments: Moments
+    tolerance: float
+    report: MomentsReport
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return self.moments.covariance.shape[0]
+
+    @property
+    def alignment(self) -> np.ndarray:
+        """Alignments, descending, with zeros for directions outside the data."""
+        return np.pad(self.report.alignment, (0, self.dim - self.report.rank))
+
+    @property
+    def floor(self) -> float | None:
+        """Alignment that sampling alone produces; None where the numbers sampled are unknown."""
+        if self.moments.images is None or self.moments.views is None:
+            return None
+        rank = self.report.rank
+        return float(noise_floor(rank, int(self.moments.images), int(self.moments.views)))
+
+
+def check_moments_file(options: argparse.Namespace, path: str) -> Checked:
+    """Return the moments of a file, refused where no views can have them, and say what they are."""
+    if options.out is not None:
+        check_writable(options.out)
+    if options.range_tolerance is not None:
+        require_number("range_tolerance", options.range_tolerance, positive=True)
+    moments = theory.read_moments(path)
+    print_progress(f"checking {path}")
     tolerance = options.range_tolerance or default_range_tolerance(moments)
-    report = check_moments(moments, range_tolerance=tolerance)
-    dim, out = moments.covariance.shape[0], screen(options)
+    report = theory.check_moments(moments, range_tolerance=tolerance)
+    checked, out = Checked(moments, tolerance, report), find_stream(options)
     print(
-        f"moments: {dim} features, {report.rank} of them inside the data (tolerance {tolerance:g})",
+        f"moments: {checked.dim} features, {report.rank} of them inside the data (tolerance"
+        f" {tolerance:g})",
         file=out,
     )
     if report.negative:
@@ -37,49 +66,26 @@ def checked_moments(options: argparse.Namespace) -> tuple[Moments, float, Moment
             " sampling noise, counted as 0",
             file=out,
         )
-    floor = sampled_floor(moments, report.rank)
-    if floor is not None:
-        above = int(np.sum(report.alignment > floor))
-        print(f"  noise floor of the alignments {floor:.3g}: {above} modes lie above it", file=out)
-    return moments, tolerance, report
+    if checked.floor is not None:
+        above = int(np.sum(report.alignment > checked.floor))
+        print(
+            f"  noise floor of the alignments {checked.floor:.3g}: {above} modes lie above it",
+            file=out,
+        )
+    return checked
 
 
-def sampled_floor(moments: Moments, rank: int) -> float | None:
-    """Alignment that sampling alone produces; None for moments that do not say how many views."""
-    if moments.images is None or moments.views is None:
-        return None
-    return float(noise_floor(rank, int(moments.images), int(moments.views)))
-
-
-def chosen_loss(
-    name: str, options: argparse.Namespace, moments: Moments, tolerance: float
+def make_loss_of(
+    options: argparse.Namespace, moments: Moments, tolerance: float, *, name: str | None = None
 ) -> QuadraticLoss:
-    """Return the quadratic loss of a name, with the parameters of the options."""
-    return make_loss(
-        name,
-        moments,
-        invariance_weight=options.invariance_weight if name == "vicreg" else None,
-        temperature=options.temperature if name == "infonce" else None,
-        range_tolerance=tolerance,
-    )
-
-
-def check_loss_options(options: argparse.Namespace, names: tuple[str, ...]) -> None:
-    """Refuse a loss without its parameter, and a parameter without its loss."""
-    for name, value, owner in (
-        ("--invariance-weight", options.invariance_weight, "vicreg"),
-        ("--temperature", options.temperature, "infonce"),
-    ):
-        if (value is None) == (owner in names):
-            given = f"--loss {','.join(names)}"
-            verb = "needs" if value is None else "does not take"
-            raise InputError(f"{given} {verb} {name}, which belongs to {owner}")
-
-
-def require_rank(rank: int | None, dim: int) -> None:
-    """Refuse a network wider than its data."""
-    if rank is not None and rank > dim:
-        raise InputError(f"--rank is {rank}, wanted at most the {dim} features of the data")
+    """Return the loss that the options ask for, or another one with the parameters it needs."""
+    chosen = options.loss if name is None else name
+    parameters = {
+        parameter: getattr(options, parameter)
+        for parameter, owner in (("invariance_weight", "vicreg"), ("temperature", "infonce"))
+        if name is None or owner == name
+    }
+    return make_loss(chosen, moments, range_tolerance=tolerance, **parameters)
 
 
 def require_finite(arrays: Mapping[str, np.ndarray]) -> None:
@@ -90,27 +96,3 @@ def require_finite(arrays: Mapping[str, np.ndarray]) -> None:
                 f"{name} of the result is not finite: the moments span too many orders of magnitude"
                 " for float64; rescale the data or raise --range-tolerance"
             )
-
-
-def screen(options: argparse.Namespace) -> Any:
-    """Where words and tables go: not among the JSON that ``--out -`` prints."""
-    return sys.stderr if options.out == "-" else sys.stdout
-
-
-def console(options: argparse.Namespace) -> Console:
-    """For tables, as wide as they are where nobody looks at a terminal."""
-    stream = screen(options)
-    return Console(file=stream, width=None if stream.isatty() else 120, highlight=False)
-
-
-def results_table(columns: tuple[str, ...]) -> Table:
-    """An empty table of right-aligned columns."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def progress(what: str) -> None:
-    """Say on standard error what takes its time."""
-    print(f"{what} ...", file=sys.stderr, flush=True)

@@ -6,74 +6,76 @@ from typing import Any
 
 import numpy as np
 
-from theory.commands.arguments import add_command, add_decay, add_loss, add_moments, count
-from theory.commands.inputs import (
-    check_loss_options,
-    checked_moments,
-    chosen_loss,
-    progress,
-    require_finite,
-    require_rank,
-    screen,
-)
-from theory.commands.predictions import Solution, solution, solution_arrays
-from theory.geometry.ranks import variance_effective_rank
+import theory
+from theory.commands.inputs import check_moments_file, make_loss_of, require_finite
+from theory.commands.screen import effective_rank, find_stream, print_progress
+from theory.linalg.spectral import factor_modes
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.files import write_result
+from theory.optimum.low_rank import low_rank_layer_spectra
 from theory.optimum.quadratic import valley_dimension
+from theory.optimum.solve import find_optimum
 
-_EXAMPLE = """example:
-  python -m theory solve moments.npz --out solution.npz --depth 3 --rank 64 --weight-decay 0.01
-
-MOMENTS.npz holds covariance and cross_covariance (d, d) of two augmented views. OUT.npz gets gram
-(depth, d, d), spectrum (depth, d), layer_spectrum (depth + 1, d), loss, active and alignment (d,).
-Loss: -2 tr(FM) + tr(F Sigma F Sigma) with F = W'W; weight decay X adds (X/2) ||W_l||^2 a layer.
-"""
+# Above this many features d × d Grams of every layer are not formed.
+_LARGEST_DENSE = 4000
 
 
-def add(commands: Any) -> None:
-    """Add the command and its arguments."""
-    about = "where training ends: Grams and spectra of every layer at the optimum"
-    parser = add_command(commands, "solve", about, _EXAMPLE, _run)
-    add_moments(parser)
-    add_loss(parser)
-    add_decay(parser)
-    parser.add_argument("--depth", type=count, default=2, help="number of layers")
-    parser.add_argument(
-        "--rank", type=count, help="narrowest width; as wide as the data without it"
-    )
-    parser.add_argument(
-        "--factors",
-        action="store_true",
-        help="write vectors (d, k) and values (depth, k), no gram; always so above d = 4000",
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Solve for the optimum, write its file and print its layers."""
     started = time.monotonic()
-    moments, tolerance, report = checked_moments(options)
-    dim, out = moments.covariance.shape[0], screen(options)
-    require_rank(options.rank, dim)
-    check_loss_options(options, (options.loss,))
-    progress("solving for the optimum")
-    found, valley = solved(
-        chosen_loss(options.loss, options, moments, tolerance),
-        options.depth,
-        options.rank,
-        options.weight_decay,
-        options.branch,
-    )
-    alignment = np.zeros(dim)
-    alignment[: report.rank] = report.alignment
-    arrays = solution_arrays(found, alignment, factors=options.factors or None)
+    checked = check_moments_file(options, options.moments)
+    loss = make_loss_of(options, checked.moments, checked.tolerance)
+    settings = {
+        name: getattr(options, name) for name in ("depth", "rank", "weight_decay", "branch")
+    }
+    print_progress("solving for the optimum")
+    if options.factors or checked.dim > _LARGEST_DENSE:
+        arrays = _solve_factors(loss, settings)
+    else:
+        prediction = theory.solve(loss, **settings)
+        arrays = {
+            "gram": np.asarray(prediction.grams),
+            "spectrum": np.asarray(prediction.weight_spectra),
+            "layer_spectrum": np.asarray(prediction.layer_spectra),
+            "loss": np.asarray(prediction.loss),
+            "active": np.asarray(prediction.active, np.int64),
+        }
+    arrays["alignment"] = checked.alignment
     require_finite(arrays)
     write_result(options.out, **arrays)
-    limit = dim if options.rank is None else options.rank
+    _print_optimum(options, checked.report.rank, loss, arrays)
+    print(f"wrote {options.out} in {time.monotonic() - started:.1f} s", file=find_stream(options))
+
+
+def _solve_factors(loss: QuadraticLoss, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the file with modes in place of Grams, none of which is formed for a layer."""
+    optimum, depth = find_optimum(loss, **settings), settings["depth"]
+    modes = factor_modes(optimum.factor)
+    values = np.asarray(modes.values)[None, :] ** (np.arange(1, depth + 1) / depth)[:, None]
+    outputs = np.asarray(low_rank_layer_spectra(loss.inputs, optimum.factor, depth=depth))
+    missing = ((0, 0), (0, loss.inputs.shape[0] - values.shape[1]))
+    data = np.linalg.eigvalsh(loss.inputs)[None, ::-1]
+    return {
+        "vectors": np.asarray(modes.vectors),
+        "values": values,
+        "spectrum": np.pad(values, missing),
+        "layer_spectrum": np.concatenate([data, np.pad(outputs, missing)]),
+        "loss": np.asarray(optimum.loss),
+        "active": np.asarray(optimum.active, np.int64),
+    }
+
+
+def _print_optimum(
+    options: argparse.Namespace, possible: int, loss: QuadraticLoss, arrays: dict[str, Any]
+) -> None:
+    out = find_stream(options)
+    limit = possible if options.rank is None else min(possible, options.rank)
     print(
-        f"optimum: depth {options.depth}, {found.active} of {min(limit, report.rank)} possible"
-        f" modes active, loss {found.loss:.6g}",
+        f"optimum: depth {options.depth}, {arrays['active']} of {limit} possible modes active,"
+        f" loss {arrays['loss']:.6g}",
         file=out,
     )
+    valley = 0 if options.weight_decay else int(valley_dimension(loss, rank=options.rank))
     if valley:
         print(
             f"  one minimum of a valley of {valley} dimensions, that of a vanishing start;"
@@ -83,31 +85,14 @@ def _run(options: argparse.Namespace) -> None:
     if options.loss == "infonce":
         load = float(np.sum(arrays["layer_spectrum"][-1] ** 2)) / options.temperature**2
         print(f"  holds for many more than exp({load / 2:.3g}) negatives", file=out)
-    _print_layers(arrays["layer_spectrum"], arrays["spectrum"], out)
-    print(f"wrote {options.out} in {time.monotonic() - started:.1f} s", file=out)
-
-
-def solved(
-    loss: QuadraticLoss, depth: int, rank: int | None, weight_decay: float, branch: Any
-) -> tuple[Solution, int]:
-    """Return the solution of a loss, and the dimension of the valley of minima it lies in."""
-    found = solution(loss, loss.inputs, depth, rank=rank, weight_decay=weight_decay, branch=branch)
-    return found, 0 if weight_decay else int(valley_dimension(loss, rank=rank))
-
-
-def _print_layers(layer_spectra: np.ndarray, weight_spectra: np.ndarray, out: Any) -> None:
     print(
         f"{'layer':>6}  {'largest variance':>16}  effective rank: layer spectrum  weight spectrum",
         file=out,
     )
-    for layer, spectrum in enumerate(layer_spectra):
-        name = "data" if layer == 0 else str(layer)
-        weight = f"{effective_rank(weight_spectra[layer - 1]):15.2f}" if layer else f"{'-':>15}"
-        rank = effective_rank(spectrum)
-        print(f"{name:>6}  {spectrum[0]:16.6g}  {'':>15} {rank:14.2f}  {weight}", file=out)
-
-
-def effective_rank(variances: np.ndarray) -> float:
-    """Effective rank of a layer spectrum; 0 where nothing is left."""
-    kept = np.maximum(variances, 0.0)
-    return float(variance_effective_rank(kept)) if np.any(kept > 0) else 0.0
+    weights = [None, *arrays["spectrum"]]
+    for layer, (variances, weight) in enumerate(zip(arrays["layer_spectrum"], weights)):
+        name, shown = str(layer) if layer else "data", f"{'-':>15}"
+        if weight is not None:
+            shown = f"{effective_rank(weight):15.2f}"
+        rank = effective_rank(variances)
+        print(f"{name:>6}  {variances[0]:16.6g}  {'':>15} {rank:14.2f}  {shown}", file=out)

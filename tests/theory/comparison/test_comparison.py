@@ -5,8 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from theory.comparison.metrics import (
     active_modes,
@@ -26,10 +24,9 @@ def positive(rng, dim, spread=2.0):
     return (vectors * np.exp(spread * rng.uniform(-1, 1, dim))) @ vectors.T
 
 
-@settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 10**6), dim=st.integers(2, 6))
-def test_riemannian_distance_is_a_metric_blind_to_common_changes_of_features(seed, dim):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("seed", range(4))
+def test_riemannian_distance_is_a_metric_blind_to_common_changes_of_features(seed):
+    rng, dim = np.random.default_rng(seed), 4
     x, y, z = (positive(rng, dim) for _ in range(3))
     identity = np.eye(dim)
     distance = float(riemannian_distance(x, y, identity))

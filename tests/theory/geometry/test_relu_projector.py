@@ -50,7 +50,7 @@ def test_mean_local_rank_at_initialization_is_half_the_hidden_width(width, expec
     """Up to the output dimension, here 16."""
     compiled = jax.jit(relu_local_map)
     ranks = []
-    for seed in range(120):
+    for seed in range(60):
         kernels, _, rng = he_network(seed, (32, width, 16))
         biases = (np.zeros(width), np.zeros(16))
         local = compiled(kernels, biases, rng.standard_normal(32))
