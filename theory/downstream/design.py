@@ -215,10 +215,11 @@ def design(
     r"""Return the mixture of policies with which training keeps a direction best.
 
     Maximizes, over probabilities w of the policies, the weight (or the share of the variance) that
-    the predicted network gives to a direction before or after its head. Projected gradient ascent
-    from every policy alone and from all in equal parts; the best end counts. The frontier maximizes :math:`(1 - t) \log \text{value} + t \log \text{rest}` for t
-    from 0 to 1, where the rest is the standard deviation that the same layer keeps of everything
-    orthogonal to the direction.
+    the predicted network gives to a direction before or after its head: projected gradient ascent
+    from every policy alone and from all in equal parts, of which the best end counts. The frontier
+    maximizes :math:`(1 - t) \log \text{value} + t \log \text{rest}` for t from 0 to 1, where the
+    rest is the standard deviation that the same layer keeps of everything orthogonal to the
+    direction.
 
     Args:
       policies: Moments of the same images under each policy, at least two.

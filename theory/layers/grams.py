@@ -1,5 +1,6 @@
 """Grams, weight spectra and layer spectra of the layers of a balanced network."""
 
+import functools
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from theory.linalg.arrays import Arr, Factor, Grams, Matrix, Vector, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.powers import fractional_gram, psd_power
-from theory.linalg.spectral import symmetric_eigenvalues
+from theory.linalg.spectral import derivative_from, factor_modes, symmetric_eigenvalues
 
 Layers = Float[Arr, "layers dim"]
 
@@ -58,22 +59,24 @@ def _grams_at(gram, fractions):
 def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"], ...]:
     r"""Return layers W_1..W_L of least :math:`\sum_l \lVert W_l \rVert_F^2` with product F.
 
-    From the singular value decomposition F = U S Vᵀ: W_1 = S^{1/L} Vᵀ, then diagonal layers
-    S^{1/L}, and W_L = U S^{1/L}. They are balanced, and their squared norms add up to
-    :math:`L \operatorname{tr} G^{1/L}` with G = FᵀF.
+    With the singular values F = U S Vᵀ: W_1 = U S^{1/L} Vᵀ and every further layer U S^{1/L} Uᵀ.
+    They are balanced, and their squared norms add up to :math:`L \operatorname{tr} G^{1/L}` with
+    G = FᵀF.
 
     Args:
       factor: F, ``(rank, dim)`` with rank at most dim.
       depth: Number of layers L, at least 1.
 
     Returns:
-      Weights, first layer first.
+      Weights, first layer first, ``(rank, dim)`` and then ``(rank, rank)``.
 
     Raises:
       InputError: The factor is not float64, or the depth below 1.
 
     Accuracy:
-      To rounding. Unique up to rotations of the hidden layers.
+      To rounding. Unique up to rotations of the hidden layers. Derivatives are exact, at equal
+      singular values too; a mode that is zero is taken to stay zero, since the root of one that
+      appears has no slope.
 
     Source:
       Derived: Σ‖W_l‖² ≥ L Σ_j σ_j^{2/L} by Horn's inequality and the means.
@@ -86,12 +89,27 @@ def minimum_norm_layers(factor: Factor, depth: int) -> tuple[Float[Arr, "out in"
     """
     require_float64(factor=factor)
     require_depth(depth)
-    left, singular, right = jnp.linalg.svd(factor, full_matrices=False)
     if depth == 1:
         return (factor,)
-    root = singular ** (1.0 / depth)
-    middle = [jnp.diag(root)] * (depth - 2)
-    return (root[:, None] * right, *middle, left * root[None, :])
+    modes = jax.lax.stop_gradient(factor_modes(factor))
+    alive = modes.values > 0.0
+    sizes = jnp.where(alive, modes.values, 1.0)
+    outputs = (jax.lax.stop_gradient(factor) @ modes.vectors) * (alive / jnp.sqrt(sizes))[None, :]
+    scaled = outputs * jnp.where(alive, sizes ** (0.5 / depth), 0.0)[None, :]
+    first, rest = derivative_from(
+        functools.partial(_minimum_norm_pair, depth=depth),
+        (scaled @ modes.vectors.T, scaled @ outputs.T),
+        factor,
+    )
+    return (first, *[rest] * (depth - 1))
+
+
+def _minimum_norm_pair(factor, *, depth):
+    """Return the first and any further layer as functions of F Fᵀ, which have derivatives."""
+    inner = factor @ factor.T
+    rounding = max(factor.shape) * float(jnp.finfo(inner.dtype).eps)
+    first = psd_power(inner, 0.5 / depth - 0.5, tolerance=rounding) @ factor
+    return first, psd_power(inner, 0.5 / depth, tolerance=rounding)
 
 
 def weight_spectra(grams: Grams) -> Layers:

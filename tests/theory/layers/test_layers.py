@@ -133,6 +133,21 @@ def test_minimum_norm_layers_are_balanced_and_of_least_norm(moments, depth):
         assert sum(np.sum(weight**2) for weight in other) > norm
 
 
+def test_minimum_norm_layers_have_slopes_at_dropped_modes_and_equal_ones():
+    """Along paths that keep a dropped mode dropped, and through equal singular values."""
+    frame = jnp.asarray(np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0])
+    turn = jnp.asarray(np.random.default_rng(6).normal(size=(3, 3)))
+
+    def layers(t):
+        sizes = jnp.stack([2.0 + t, 2.0 + 3.0 * t, 0.0 * t])
+        factor = sizes[:, None] * (frame @ jax.scipy.linalg.expm(t * (turn - turn.T))).T
+        return jnp.stack(minimum_norm_layers(factor, 3))
+
+    _, slope = jax.jvp(layers, (0.0,), (1.0,))
+    ends = (layers(1e-5) - layers(-1e-5)) / 2e-5
+    np.testing.assert_allclose(slope, ends, atol=1e-8)
+
+
 def test_layer_spectra_are_variances_of_the_outputs_and_lie_on_the_geodesic(moments):
     covariance, cross_covariance = moments
     gram = quadratic_optimum(spectral_loss(covariance, cross_covariance)).gram
