@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -22,11 +23,14 @@ NEEDS_MORE = (
 )
 
 
-def test_the_python_example_runs_and_returns_four_layers(capsys):
+def test_the_python_example_runs_and_returns_four_layers_and_a_slope(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["spectra"].shape == (4, 64)
+    with jax.enable_x64(True):
+        ends = [float(names["layer_spectra"](0.25 + step)[3, 2]) for step in (1e-4, -1e-4)]
+    assert float(names["slope"]) == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-5)
     assert len(code.splitlines()) <= 16
     assert capsys.readouterr().out
 

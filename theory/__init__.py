@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from theory.moments.files import read_moments
     from theory.moments.moments import Moments, merge_moments, moments_from_views
     from theory.optimum.solve import solve
-    from theory.optimum.thresholds import thresholds
+    from theory.optimum.thresholds import decay_thresholds as thresholds
 
 __all__ = [
     "InputError",
@@ -123,7 +123,7 @@ _HOMES = {
     "read_moments": "moments.files",
     "solve": "optimum.solve",
     "spectral": "losses.family",
-    "thresholds": "optimum.thresholds",
+    "thresholds": "optimum.thresholds:decay_thresholds",
     "vicreg": "losses.family",
 }
 
@@ -132,7 +132,8 @@ def __getattr__(name: str) -> Any:
     """Load a name of the façade."""
     if name not in _HOMES:
         raise AttributeError(f"module 'theory' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"theory.{_HOMES[name]}"), name)
+    home, _, own_name = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(f"theory.{home}"), own_name or name)
     globals()[name] = value
     return value
 

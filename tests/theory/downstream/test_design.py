@@ -19,7 +19,7 @@ from theory.downstream.design import (
     layer_share,
     mix_moments,
 )
-from theory.layers.grams import layer_weights
+from theory.layers.chain import chain_layer_grams
 from theory.linalg.errors import InputError
 from theory.losses.family import spectral
 from theory.moments.augmentations import noise_moments
@@ -219,9 +219,9 @@ def test_advice_on_digits_holds_for_trained_networks():
     """To tell 3 from 8 their left halves must survive: the policy that erases it is the worst.
 
     Theory is told the moments of three policies and the direction between the two digits. A linear
-    network trained with the advised mixture gives that direction the predicted weight before and
-    after its head, and more than one trained with the opposite mixture; in a perceptron trained
-    likewise a probe on ten labels finds the digit in the layer before the head.
+    network trained with the advised mixture gives that direction the predicted share of variance
+    before and after its head, nearly twice that of a network trained with the opposite mixture; in
+    a perceptron trained likewise a probe on ten labels reads the digit before the head far better.
     """
     digits = load_digits()
     images, digit = digits.data / 16.0, digits.target
@@ -238,32 +238,26 @@ def test_advice_on_digits_holds_for_trained_networks():
     opposite = np.eye(3)[np.argmin(found.pure.shares[:, 0])]
     single = np.flatnonzero((digit == 3) | (digit == 8))
     labels = np.where(digit[single] == 8, 1.0, -1.0)
-    measured, accuracy = [], []
+    shares, accuracies = [], []
     for mixture in (found.mixture, opposite):
         mixed = mix_moments(moments, mixture)
-        prediction = solve(spectral(mixed))
+        predicted = layer_share(solve(spectral(mixed)), direction, mixed.covariance)
         keys = jax.random.split(jax.random.key(9))
-        layers = {"W1": 0.05 * jax.random.normal(keys[0], (64, 64)),
-                  "W2": 0.05 * jax.random.normal(keys[1], (64, 64))}  # fmt: skip
+        start = {name: 0.05 * jax.random.normal(key, (64, 64)) for name, key in zip("ab", keys)}
         linear = train(
-            layers, lambda p, x: x @ p["W1"].T @ p["W2"].T, jnp.asarray(images), mixture, 4000
+            start, lambda p, x: x @ p["a"].T @ p["b"].T, jnp.asarray(images), mixture, 4000
         )
-        product = linear["W2"] @ linear["W1"]
-        grams = jnp.stack([linear["W1"].T @ linear["W1"], product.T @ product])
+        grams = chain_layer_grams((linear["a"], linear["b"]))
         trained = layer_share(SimpleNamespace(grams=grams), direction, mixed.covariance)
-        expected = layer_share(prediction, direction, mixed.covariance)
-        print(
-            mixture,
-            np.asarray(trained),
-            np.asarray(expected),
-            np.asarray(layer_weights(SimpleNamespace(grams=grams), direction)),
-            np.asarray(layer_weights(prediction, direction)),
-        )
-        measured.append(np.asarray(trained))
+        np.testing.assert_allclose(trained, predicted, rtol=0.3)
+        shares.append(np.asarray(trained))
         perceptron = train(
-            layers, lambda p, x: jax.nn.relu(x @ p["W1"].T) @ p["W2"].T, jnp.asarray(images),
-            mixture, 2000,
+            start, lambda p, x: jax.nn.relu(x @ p["a"].T) @ p["b"].T, jnp.asarray(images), mixture,
+            2000,
         )  # fmt: skip
-        hidden = np.asarray(jax.nn.relu(images[single] @ perceptron["W1"].T))
-        accuracy.append(probe_accuracy(hidden, labels))
-    print(found.mixture, found.value, found.pure.shares, accuracy)
+        hidden = np.asarray(jax.nn.relu(images[single] @ perceptron["a"].T))
+        accuracies.append(probe_accuracy(hidden, labels))
+    # Measured: shares .070 and .048 (predicted .084, .039) against .039 and .024 (.039, .020);
+    # accuracies .93 against .75.
+    assert np.all(shares[0] > 1.5 * shares[1])
+    assert accuracies[0] > accuracies[1] + 0.1
