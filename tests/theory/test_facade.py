@@ -27,8 +27,8 @@ def test_help_teaches_every_name_in_the_order_of_the_work():
         assert re.search(rf"^    (class )?{name}\(", page, re.MULTILINE), name
         summary = getattr(theory, name).__doc__.splitlines()[0]
         assert summary.endswith("."), name
-    order = [theory.__doc__.index(f"* `{name}") for name in
-             ("moments_from_views", "alignment", "spectral", "solve", "flow", "compare")]  # fmt: skip
+    names = ("moments_from_views", "alignment", "spectral", "solve", "flow", "compare")
+    order = [theory.__doc__.index(f"* `{name}") for name in names]
     assert order == sorted(order)
     assert set(theory.__all__) <= set(dir(theory))
     with pytest.raises(AttributeError, match="no attribute 'sovle'"):
