@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Factor, Matrix, Spectrum, require_float64
