@@ -6,7 +6,6 @@ import numpy as np
 
 from theory.linalg.arrays import Arr, require_float64
 from theory.linalg.errors import InputError
-from theory.linalg.whitening import generalized_eigenpairs
 from theory.moments.moments import Moments, default_range_tolerance
 
 
@@ -131,7 +130,8 @@ def _check_pair(
                 f"{where}{name} is not symmetric: entries differ by {asymmetry / largest:.1e} of"
                 f" the largest, wanted at most {tolerance:.0e}; average it with its transpose"
             )
-    eigenvalues = np.linalg.eigvalsh(0.5 * (covariance + covariance.T))
+    # In NumPy: nothing here is differentiated, and compiling costs more than small moments do.
+    eigenvalues, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
     scale = eigenvalues[-1]
     if scale <= 0 or eigenvalues[0] < -tolerance * scale:
         raise InputError(
@@ -139,9 +139,10 @@ def _check_pair(
             f" {eigenvalues[0]:.3g} to {scale:.3g}; give E[x xᵀ] over views, or a larger range"
             " tolerance if it was rounded"
         )
-    found = generalized_eigenpairs(covariance, cross_covariance, range_tolerance=tolerance)
-    rank = int(found.rank)
-    values, directions = np.asarray(found.values)[:rank], np.asarray(found.vectors)[:, :rank]
+    inside = eigenvalues > tolerance * scale
+    frame = vectors[:, inside] / np.sqrt(eigenvalues[inside])
+    values, turns = np.linalg.eigh(0.5 * frame.T @ (cross_covariance + cross_covariance.T) @ frame)
+    rank, values, directions = len(values), values[::-1], frame @ turns[:, ::-1]
     slack = tolerance * scale * np.sum(directions**2, axis=0)
     beyond = np.abs(values) - 1.0 > slack
     if np.any(beyond):
