@@ -7,7 +7,6 @@ labels the task needs. In a balanced network the weights of layer l are s_i^(l/L
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -24,7 +23,7 @@ def sample_indicators(
     strengths: Features,
     fractions: Fractions,
 ) -> Float[Arr, "features fractions"]:
-    r"""Indicator (radius/margin)² of each feature as the task, in each layer.
+    r"""Return the indicator (radius/margin)² of each feature as the task, in each layer.
 
     :math:`I_k(t) = \sum_i v_i s_i^{2t} / (\varphi_k^2 s_k^{2t})` at fractional depth t = l/L,
     log-convex in t: there is one best layer.
@@ -70,7 +69,7 @@ def sample_indicators(
 
 @compiled()
 def head_disadvantages(weights: Features, variances: Features) -> Features:
-    r"""Ratio :math:`I_{post}/I_{pre} = \bar s / s_k` for each feature as the task, at two layers.
+    r"""Return the ratio :math:`I_{post}/I_{pre} = \bar s / s_k` of each feature at two layers.
 
     :math:`\bar s = \sum_i s_i^2 v_i / \sum_i s_i v_i`. Above 1 the representation before the head
     is better, below 1 the one after it.
@@ -100,58 +99,6 @@ def head_disadvantages(weights: Features, variances: Features) -> Features:
     return jnp.sum(weights**2 * variances) / jnp.sum(weights * variances) / weights
 
 
-@compiled("iterations")
-def best_fractions(
-    weights: Features, variances: Features, *, first: float | Scalar = 0.0, iterations: int = 60
-) -> Features:
-    r"""Best fractional depth for each feature as the task: where :math:`E_\pi[\log s] = \log s_k`.
-
-    With :math:`\pi_i \propto v_i s_i^{2t}`. The first layer is best where the mean already exceeds
-    log s_k there, the last where it never reaches it.
-
-    Args:
-      weights: s_i > 0, weights at the output.
-      variances: v_i of the features in the downstream data.
-      first: Fractional depth of the first layer considered; 0 is the input.
-      iterations: Bisections; 60 give machine precision.
-
-    Returns:
-      t between ``first`` and 1, ``(features,)``.
-
-    Raises:
-      InputError: An argument is not float64.
-
-    Accuracy:
-      2^-iterations.
-
-    Source:
-      Derived: zero of the derivative of the log of `sample_indicators`.
-
-    Example:
-      >>> with jax.enable_x64(True):
-      ...     weights = jnp.array([1.0, 0.5, 0.25])
-      ...     best_fractions(weights, jnp.ones(3)).round(3).tolist()
-      [1.0, 0.0, 0.0]
-    """
-    require_float64(weights=weights, variances=variances)
-    logs = jnp.log(weights)
-
-    def excess(fraction):
-        shares = jax.nn.softmax(jnp.log(variances)[None, :] + 2.0 * fraction[:, None] * logs[None])
-        return shares @ logs - logs
-
-    def halve(_, ends):
-        low, high = ends
-        middle = 0.5 * (low + high)
-        beyond = excess(middle) >= 0
-        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
-
-    low, high = jnp.full_like(logs, first), jnp.ones_like(logs)
-    found = jax.lax.fori_loop(0, iterations, halve, (low, high))
-    inside = 0.5 * (found[0] + found[1])
-    return jnp.where(excess(low) >= 0, low, jnp.where(excess(high) <= 0, high, inside))
-
-
 class Scenarios(NamedTuple):
     """Where the representation before the head is the better one for a feature, and why.
 
@@ -174,7 +121,7 @@ def scenario_edges(
     view_noise: Scalar | float,
     threshold: Scalar | float,
 ) -> Scenarios:
-    r"""The three scenarios in which a task's feature is better read before the head.
+    r"""Return the three scenarios in which a task's feature is better read before the head.
 
     A feature has weight :math:`\alpha\varphi / (\varphi^2 + \sigma^2)`, and is better read before
     the head iff that is below the threshold: α below :math:`\bar s (\varphi^2 + \sigma^2)/\varphi`,
@@ -220,7 +167,7 @@ def scenario_edges(
 
 @compiled()
 def weight_threshold(weights: Features, variances: Features, others: Bool[Arr, " features"]) -> Arr:
-    r"""Weight :math:`\bar s = \sum s_i^2 v_i / \sum s_i v_i` over the other features.
+    r"""Return the weight :math:`\bar s = \sum s_i^2 v_i / \sum s_i v_i` over the other features.
 
     A feature with less weight than this is better read before the head, one with more after it. The
     threshold does not depend on the feature itself.

@@ -51,7 +51,7 @@ def phase_map(
     branch: str = "continued",
     moments_of: Callable[[FeatureModel], Moments] = resampling_moments,
 ) -> PhaseMap:
-    r"""Advantage of the layer before the head for the task of one feature among others.
+    r"""Return the advantage of the layer before the head for the task of one feature among others.
 
     The task is the sign of a feature of strength φ that augmentation keeps with probability α;
     augmentation always keeps the others. The optimum of the spectral loss with weight decay gives

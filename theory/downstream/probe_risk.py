@@ -3,16 +3,15 @@
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Float
 
-from theory.linalg.arrays import Arr, Scalar, Spectrum, compiled, require_float64
+from theory.linalg.arrays import Scalar, Spectrum, compiled, require_float64
 from theory.linalg.errors import InputError
 
 
 def effective_ridge(
     variances: Spectrum, num_labels: int, ridge: float | Scalar, *, iterations: int = 100
 ) -> Scalar:
-    r"""The κ with :math:`\sum_i \lambda_i / (\lambda_i + \kappa) + \delta/\kappa = n`.
+    r"""Return the κ with :math:`\sum_i \lambda_i / (\lambda_i + \kappa) + \delta/\kappa = n`.
 
     A mode of variance below κ is not learned from n labels, one above it is.
 
@@ -81,7 +80,7 @@ def probe_risk(
     ridge: float | Scalar,
     noise_variance: float | Scalar = 0.0,
 ) -> Scalar:
-    r"""Expected squared error of a ridge probe trained on n labels.
+    r"""Return the expected squared error of a ridge probe trained on n labels.
 
     With κ of `effective_ridge`: :math:`\frac{n}{n - \sum_i (\lambda_i/(\lambda_i+\kappa))^2}
     \left( \sum_i \left(\frac{\kappa}{\lambda_i+\kappa}\right)^2 v_i^2 + s^2 \right)`.
@@ -118,58 +117,3 @@ def probe_risk(
     learned = variances / (variances + found)
     missed = jnp.sum((1.0 - learned) ** 2 * squared_targets)
     return (missed + noise_variance) * num_labels / (num_labels - jnp.sum(learned**2))
-
-
-def layer_probe_risks(
-    data_variances: Spectrum,
-    output_variances: Spectrum,
-    squared_targets: Spectrum,
-    fractions: Float[Arr, " fractions"],
-    num_labels: int,
-    ridge: float | Scalar,
-    noise_variance: float | Scalar = 0.0,
-) -> Float[Arr, " fractions"]:
-    r"""Risk of a probe at each fractional depth of a balanced network, modes aligned.
-
-    The layer at depth t has variances :math:`s_i^{1-t} n_i^t`; the best layer is where the risk is
-    least.
-
-    Args:
-      data_variances: s_i > 0 of the modes in the data.
-      output_variances: n_i >= 0 at the output; 0 for dropped modes.
-      squared_targets: v_i², squared weights of the target on the modes scaled to unit variance.
-      fractions: Fractional depths t; 0 is the data, 1 the output.
-      num_labels: n.
-      ridge: δ > 0 of the probe, relative to the unit of the features as they are.
-      noise_variance: s² of the labels.
-
-    Returns:
-      Risks, ``(fractions,)``.
-
-    Raises:
-      InputError: As `effective_ridge`.
-
-    Accuracy:
-      That of `probe_risk`.
-
-    Source:
-      Derived from `probe_risk` and the layer spectra.
-
-    Example:
-      A target on the mode that the network suppresses is best read from the data:
-
-      >>> with jax.enable_x64(True):
-      ...     risks = layer_probe_risks(jnp.ones(2), jnp.array([1.0, 0.01]), jnp.array([0.0, 1.0]),
-      ...                               jnp.array([0.0, 0.5, 1.0]), 20, 1.0)
-      ...     [round(float(risk), 3) for risk in risks]
-      [0.003, 0.133, 0.742]
-    """
-    require_float64(
-        data_variances=data_variances, output_variances=output_variances, fractions=fractions
-    )
-
-    def risk(fraction):
-        variances = data_variances ** (1.0 - fraction) * output_variances**fraction
-        return probe_risk(variances, squared_targets, num_labels, ridge, noise_variance)
-
-    return jax.vmap(risk)(fractions)

@@ -7,13 +7,12 @@ import pytest
 import scipy.optimize
 
 from theory.downstream.layer_choice import (
-    best_fractions,
     head_disadvantages,
     sample_indicators,
     scenario_edges,
     weight_threshold,
 )
-from theory.downstream.probe_risk import effective_ridge, layer_probe_risks, probe_risk
+from theory.downstream.probe_risk import effective_ridge, probe_risk
 from theory.linalg.errors import InputError
 
 STRENGTH = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.5])
@@ -70,7 +69,7 @@ def test_a_ridge_probe_on_few_labels_prefers_the_layer_that_the_rule_names():
         for fraction in (0.5, 1.0):
             scale = WEIGHTS**fraction
             right = []
-            for _ in range(400):
+            for _ in range(200):
                 signs = rng.choice([-1.0, 1.0], size=(212, 6))
                 inputs = (signs * STRENGTH + 0.5 * rng.normal(size=(212, 6))) * scale
                 labels = signs[:, feature]
@@ -82,14 +81,10 @@ def test_a_ridge_probe_on_few_labels_prefers_the_layer_that_the_rule_names():
         assert (accuracy[0.5] > accuracy[1.0]) == (ratios[feature] > 1)
 
 
-def test_indicators_are_log_convex_and_lowest_at_the_best_fraction():
-    fractions = jnp.linspace(0.0, 1.0, 2001)
+def test_indicators_are_log_convex_in_depth_so_that_one_layer_is_best():
+    fractions = jnp.linspace(0.0, 1.0, 101)
     logs = np.log(sample_indicators(WEIGHTS, VARIANCES, STRENGTH, fractions))
     assert np.all(np.diff(logs, 2, axis=1) > -1e-12)
-    best = best_fractions(WEIGHTS, VARIANCES)
-    np.testing.assert_allclose(best, fractions[np.argmin(logs, axis=1)], atol=3e-4)
-    assert np.any((best > 0.01) & (best < 0.99))
-    assert np.any(best == 1.0)
 
 
 def test_disruption_weakness_and_strength_each_cross_once():
@@ -122,7 +117,7 @@ def test_predicted_probe_risk_is_what_simulated_probes_have(num_labels):
     variances, targets = np.geomspace(2.0, 0.05, 15), rng.normal(size=15) ** 2
     ridge, noise = 0.5, 0.3
     risks = []
-    for _ in range(2000):
+    for _ in range(1000):
         weight = np.sqrt(targets / variances)
         inputs = rng.normal(size=(num_labels, 15)) * np.sqrt(variances)
         labels = inputs @ weight + noise**0.5 * rng.normal(size=num_labels)
@@ -145,12 +140,14 @@ def test_effective_ridge_solves_its_equation_and_differentiates():
 
 
 def test_best_layer_flips_with_the_alignment_of_the_labels():
+    """Modes of layer t have variance s^(1−t) n^t; the target is on the kept or on the lost one."""
     data, output = np.array([1.0, 1.0, 1.0]), np.array([0.9, 0.3, 0.05])
-    fractions = jnp.array([0.0, 0.5, 1.0])
-    kept = layer_probe_risks(data, output, np.array([1.0, 0.0, 0.0]), fractions, 20, 0.1, 0.05)
-    lost = layer_probe_risks(data, output, np.array([0.0, 0.0, 1.0]), fractions, 20, 0.1, 0.05)
-    assert np.argmin(kept) == 2
-    assert np.argmin(lost) == 0
+    for target, best in (([1.0, 0.0, 0.0], 2), ([0.0, 0.0, 1.0], 0)):
+        risks = [
+            float(probe_risk(data ** (1 - t) * output**t, np.array(target), 20, 0.1, 0.05))
+            for t in (0.0, 0.5, 1.0)
+        ]
+        assert np.argmin(risks) == best
 
 
 def test_impossible_probes_are_refused():
