@@ -153,7 +153,7 @@ def layer_share(
       ...     def share_after_head(noise):
       ...         moments = noise_moments(data, noise)
       ...         return layer_share(solve(spectral(moments)), feature, data)[-1]
-      ...     print(jax.grad(share_after_head)(0.05).round(3))
+      ...     print(round(float(jax.grad(share_after_head)(0.05)), 3))
       -2.522
     """
     require_float64(direction=direction, covariance=covariance)
