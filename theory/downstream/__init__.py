@@ -6,5 +6,6 @@ In reading order:
   before the head.
 * `probe_risk`: risk of a linear probe on a layer.
 * `phase_map`: which layer wins, over what augmentation does to the task's feature.
+* `retention`: what a network keeps of a direction, its ranks and active modes, with slopes.
 * `design`: the mixture of augmentation policies that keeps a direction best, by gradient.
 """

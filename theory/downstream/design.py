@@ -3,27 +3,28 @@
 A pair of views drawn from policy k with probability w_k has the moments Σ = Σ_k w_k Σ_k and
 M = Σ_k w_k M_k, so that everything theory predicts of a network is a smooth function of the
 mixture. For one augmentation with parameters of its own no special function is needed: `jax.grad`
-runs through the moments and `theory.solve` (see the example of `layer_share`).
+runs through the moments and `theory.solve` (`theory.downstream.retention`).
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from theory.geometry.ranks import variance_effective_rank
-from theory.layers.grams import HasGrams, layer_weights
-from theory.linalg.arrays import Arr, Matrix, Scalar, Vector, require_float64
+from theory.downstream.retention import effective_ranks, layer_share
+from theory.layers.grams import layer_weights
+from theory.linalg.arrays import Arr, Vector, require_float64
 from theory.linalg.checks import require_count, require_depth
 from theory.linalg.errors import InputError
 from theory.losses.family import spectral
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.moments import Moments, default_range_tolerance
-from theory.optimum.solve import Prediction, solve
+from theory.optimum.solve import solve
 
 Mixture = Float[Arr, " policies"]
 
@@ -31,6 +32,7 @@ _STEPS = 200
 # Relative to the value, and of the step: whichever comes first ends the ascent.
 _GAP = 1e-10
 _SHORTEST = 1e-8
+_SMALLEST = 1e-300  # keeps the logarithm of what a network does not learn at all finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,95 +110,15 @@ def mix_moments(policies: Sequence[Moments], mixture: Mixture) -> Moments:
         )
     require_float64(mixture=mixture, covariance=policies[0].covariance)
 
-    def mix(name: str):
-        parts = [getattr(moments, name) for moments in policies]
-        if any(part is None for part in parts):
-            return None
-        return jnp.einsum("k,k...->...", mixture, jnp.stack([jnp.asarray(p) for p in parts]))
+    def mix(parts):
+        return jnp.einsum("k,k...->...", mixture, jnp.stack(list(map(jnp.asarray, parts))))
 
-    return Moments(mix("covariance"), mix("cross_covariance"), mix("mean"))
-
-
-def layer_share(
-    prediction: HasGrams, direction: Vector, covariance: Matrix
-) -> Float[Arr, " depth"]:
-    r"""Return the share of every layer's variance that lies along a direction of the features.
-
-    With u the direction and Π = I − uuᵀ the rest,
-    :math:`u^\top G_l u\, u^\top \Sigma u / (u^\top G_l u\, u^\top \Sigma u +
-    \operatorname{tr} G_l \Pi \Sigma \Pi)`: one over the indicator (radius/margin)² of the labels
-    that a task along u needs, for data without noise (`theory.downstream.layer_choice`).
-
-    Args:
-      prediction: `theory.solve` of the moments.
-      direction: Unit vector u.
-      covariance: Σ of the data that the layers are to be read on.
-
-    Returns:
-      Shares in [0, 1] of layers 1 to L, (depth,); 0 in a layer that keeps nothing.
-
-    Raises:
-      InputError: An argument is not float64.
-
-    Accuracy:
-      That of the Grams, derivatives included.
-
-    Source:
-      Derived.
-
-    Example:
-      How fast does the head lose a weak feature as noise grows? Differentiate through `solve`:
-
-      >>> from theory.moments.augmentations import noise_moments
-      >>> with jax.enable_x64(True):
-      ...     data, feature = jnp.diag(jnp.array([1.0, 0.1])), jnp.array([0.0, 1.0])
-      ...     def share_after_head(noise):
-      ...         moments = noise_moments(data, noise)
-      ...         return layer_share(solve(spectral(moments)), feature, data)[-1]
-      ...     print(round(float(jax.grad(share_after_head)(0.05)), 3))
-      -2.522
-    """
-    require_float64(direction=direction, covariance=covariance)
-    direction = jnp.asarray(direction)
-    rest = jnp.eye(direction.shape[0]) - jnp.outer(direction, direction)
-    along = layer_weights(prediction, direction) ** 2 * (direction @ covariance @ direction)
-    across = jnp.einsum("lij,ji->l", prediction.grams, rest @ covariance @ rest)
-    total = along + across
-    return jnp.where(total > 0.0, along / jnp.where(total > 0.0, total, 1.0), 0.0)
-
-
-def effective_ranks(prediction: Prediction) -> Float[Arr, " layers"]:
-    """Return the entropy effective rank of every layer spectrum, data first; differentiable.
-
-    Args:
-      prediction: `theory.solve` of the moments.
-
-    Returns:
-      Ranks of layers 0 to L, (depth + 1,), in the variance convention; the last two of a network
-      whose last layer is the head are the ranks before and after it. NaN where nothing is left.
-
-    Accuracy:
-      That of the spectra, derivatives included.
-    """
-    return jax.vmap(variance_effective_rank)(jnp.maximum(prediction.layer_spectra, 0.0))
-
-
-def count_active(prediction: Prediction, *, width: float | Scalar = 1e-3) -> Scalar:
-    r"""Return a smooth count :math:`\sum_i n_i / (n_i + \epsilon)` of the modes that are kept.
-
-    Args:
-      prediction: `theory.solve` of the moments.
-      width: ε, the variance in the embedding at which a mode counts half.
-
-    Returns:
-      Number between 0 and the number of active modes, which it tends to as ε falls; its gradient
-      says which augmentation starves the modes near ε.
-
-    Accuracy:
-      That of the spectra, derivatives included.
-    """
-    sizes = jnp.maximum(prediction.layer_spectra[-1], 0.0)
-    return jnp.sum(sizes / (sizes + width))
+    means = [moments.mean for moments in policies]
+    return Moments(
+        mix(moments.covariance for moments in policies),
+        mix(moments.cross_covariance for moments in policies),
+        None if any(mean is None for mean in means) else mix(means),
+    )
 
 
 def design(
@@ -225,7 +147,8 @@ def design(
       policies: Moments of the same images under each policy, at least two.
       direction: The direction u of the features to keep; any length above 0, used as a unit vector.
       maximize: ``"pre"``, the layer before the head, or ``"post"``, the last layer.
-      quantity: ``"weight"`` ‖P_l u‖, or ``"share"`` of the layer's variance, see `layer_share`.
+      quantity: ``"weight"`` ‖P_l u‖, or ``"share"`` of the layer's variance, see
+        `theory.downstream.retention.layer_share`.
       loss: Makes the loss of moments; a function such as `theory.spectral`.
       depth: Layers of the network, the head's included; at least 2 for ``"pre"``.
       head_layers: Layers of the head.
@@ -261,36 +184,24 @@ def design(
     """
     layer = _check_design(policies, direction, maximize, quantity, depth, head_layers, points)
     direction = jnp.asarray(direction) / jnp.linalg.norm(direction)
-    tolerance = max(default_range_tolerance(moments) for moments in policies)
-    mix = functools.partial(mix_moments, tuple(policies))
-
-    def predict(mixture):
-        moments = mix(mixture)
-        made = dataclasses.replace(loss(moments), range_tolerance=tolerance)
-        return moments, solve(made, depth=depth, rank=rank, weight_decay=weight_decay)
-
-    def read(mixture):
-        moments, prediction = predict(mixture)
-        shares = layer_share(prediction, direction, moments.covariance)
-        weights = layer_weights(prediction, direction)
-        return weights, shares, effective_ranks(prediction), prediction.active
-
-    def log_values(mixture, balance):
-        moments, prediction = predict(mixture)
-        weight = layer_weights(prediction, direction)[layer]
-        share = layer_share(prediction, direction, moments.covariance)[layer]
-        rest = jnp.eye(direction.shape[0]) - jnp.outer(direction, direction)
-        across = jnp.sum(prediction.grams[layer] * (rest @ moments.covariance @ rest))
-        own = jnp.log(jnp.maximum(weight if quantity == "weight" else share, 1e-300))
-        return (1.0 - balance) * own + balance * 0.5 * jnp.log(jnp.maximum(across, 1e-300))
-
-    slopes = jax.jit(jax.vmap(jax.value_and_grad(log_values), (0, None)))
-    starts = _starting_points(len(policies))
+    network = _Network(
+        loss=loss,
+        depth=depth,
+        rank=rank,
+        weight_decay=weight_decay,
+        range_tolerance=max(default_range_tolerance(moments) for moments in policies),
+        layer=layer,
+        quantity=quantity,
+    )
+    slopes = functools.partial(_slopes, network, tuple(policies), direction)
+    starts = np.concatenate(
+        [np.full((1, len(policies)), 1.0 / len(policies)), np.eye(len(policies))]
+    )
     ends = [_ascend(slopes, starts, balance) for balance in jnp.linspace(0.0, 1.0, points)]
     best, log_value, slope = ends[0]
     value = float(np.exp(log_value))
     mixtures = np.stack([*np.eye(len(policies)), *(end[0] for end in ends)])
-    readings = [np.asarray(part) for part in jax.jit(jax.vmap(read))(mixtures)]
+    readings = [np.asarray(part) for part in _read(network, tuple(policies), direction, mixtures)]
     pure, frontier = (
         Tradeoff(**dict(zip(("mixtures", "weights", "shares", "ranks", "active"), rows)))
         for rows in zip(*(np.split(part, [len(policies)]) for part in (mixtures, *readings)))
@@ -334,8 +245,54 @@ def _check_design(policies, direction, maximize, quantity, depth, head_layers, p
     return depth - 1 - (head_layers if maximize == "pre" else 0)
 
 
-def _starting_points(policies: int) -> Float[np.ndarray, "starts policies"]:
-    return np.concatenate([np.full((1, policies), 1.0 / policies), np.eye(policies)])
+class _Network(NamedTuple):
+    """What is trained, and which number of it is maximized; compiled once for each."""
+
+    loss: Callable[[Moments], QuadraticLoss]
+    depth: int
+    rank: int | None
+    weight_decay: float
+    range_tolerance: float
+    layer: int
+    quantity: str
+
+
+def _predict(network, policies, mixture):
+    moments = mix_moments(policies, mixture)
+    loss = dataclasses.replace(network.loss(moments), range_tolerance=network.range_tolerance)
+    prediction = solve(
+        loss, depth=network.depth, rank=network.rank, weight_decay=network.weight_decay
+    )
+    return moments.covariance, prediction
+
+
+def _log_value(mixture, network, policies, direction, balance):
+    covariance, prediction = _predict(network, policies, mixture)
+    if network.quantity == "weight":
+        own = layer_weights(prediction, direction)[network.layer]
+    else:
+        own = layer_share(prediction, direction, covariance)[network.layer]
+    rest = jnp.eye(direction.shape[0]) - jnp.outer(direction, direction)
+    across = jnp.sum(prediction.grams[network.layer] * (rest @ covariance @ rest))
+    logs = jnp.log(jnp.maximum(own, _SMALLEST)), 0.5 * jnp.log(jnp.maximum(across, _SMALLEST))
+    return (1.0 - balance) * logs[0] + balance * logs[1]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _slopes(network, policies, direction, mixtures, balance):
+    slope = jax.value_and_grad(_log_value)
+    return jax.vmap(lambda mixture: slope(mixture, network, policies, direction, balance))(mixtures)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read(network, policies, direction, mixtures):
+    def read(mixture):
+        covariance, prediction = _predict(network, policies, mixture)
+        shares = layer_share(prediction, direction, covariance)
+        weights = layer_weights(prediction, direction)
+        return weights, shares, effective_ranks(prediction), prediction.active
+
+    return jax.vmap(read)(mixtures)
 
 
 def _ascend(slopes, starts, balance):

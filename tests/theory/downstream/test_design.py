@@ -12,13 +12,8 @@ from sklearn.datasets import load_digits
 
 from tests import reference
 from theory.commands import main
-from theory.downstream.design import (
-    count_active,
-    design,
-    effective_ranks,
-    layer_share,
-    mix_moments,
-)
+from theory.downstream.design import design, mix_moments
+from theory.downstream.retention import count_active, effective_ranks, layer_share
 from theory.layers.chain import chain_layer_grams
 from theory.linalg.errors import InputError
 from theory.losses.family import spectral
@@ -77,6 +72,8 @@ def test_commuting_policies_mix_as_the_closed_form_says():
     scales, shared = np.array([[0.1, 1.0], [2.0, 1.0]]), np.array([[0.01, 0.5], [1.0, 0.3]])
     policies = [Moments(np.diag(s), np.diag(m)) for s, m in zip(scales, shared)]
     found = design(policies, np.array([3.0, 0.0]), maximize="post")
+    with jax.no_tracing():
+        design(policies[::-1], np.array([1.0, 0.0]), maximize="post")
     s, ds = scales[0, 0], scales[1, 0] - scales[0, 0]
     m, dm = shared[0, 0], shared[1, 0] - shared[0, 0]
     second = (dm * s - 2.0 * ds * m) / (dm * ds)
