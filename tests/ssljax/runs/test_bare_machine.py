@@ -1,4 +1,4 @@
-"""A machine with jax, flax, optax, orbax and numpy alone trains on arrays from a file."""
+"""A machine with few packages besides jax, flax, optax and orbax trains on arrays from a file."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 BLOCKED = {
-    "tensorflow_datasets", "grain", "tyro", "matplotlib", "sklearn", "tensorboardX",
+    "tensorflow_datasets", "grain", "matplotlib", "sklearn", "tensorboardX",
     "jaxtyping", "beartype", "diffrax", "chex", "theory", "experiments",
 }
 sys.meta_path.insert(0, Blocked())
