@@ -1,0 +1,95 @@
+"""An experiment: claims, the contrasts that decide them, and the panels that show them.
+
+A new experiment is one record of this kind in a file of its own; everything else (training what is
+missing, measuring, judging, drawing, writing pages) is the same for all.
+"""
+
+import dataclasses
+from typing import Any
+
+from experiments.core.contrasts import Contrast
+from experiments.errors import InputError
+
+XUE = "Xue et al. 2024"
+COSENTINO = "Cosentino et al. 2022"
+OURS = "derived here"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What is claimed, by whom.
+
+    Attributes:
+      id: Its number.
+      statement: In a sentence, as the source makes it.
+      source: `XUE`, `COSENTINO` or `OURS`.
+      where: Where the source says so, and what here stands in for its setting.
+      tested: How it is tested here, in two or three sentences.
+    """
+
+    id: int
+    statement: str
+    source: str
+    where: str
+    tested: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that is particular to one experiment.
+
+    Attributes:
+      question: What it asks, in a sentence.
+      claims: The claims it tests.
+      contrasts: What decides them; every claim has exactly one primary.
+      panels: Figures, in reading order (records of `core.panels`).
+      scope: What it can and cannot show.
+    """
+
+    question: str
+    claims: tuple[Claim, ...]
+    contrasts: tuple[Contrast, ...]
+    panels: tuple[Any, ...] = ()
+    scope: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a record that could not be judged.
+
+        Raises:
+          InputError: A claim has no primary or several, two contrasts share a name, or a contrast
+            needs a gate that there is not.
+        """
+        for claim in self.claims:
+            _check_claim(claim.id, self.contrasts_of(claim.id))
+        numbers = {claim.id for claim in self.claims}
+        for contrast in self.contrasts:
+            if contrast.claim not in numbers:
+                raise InputError(f"'{contrast.name}' is of claim {contrast.claim}, not among these")
+
+    def contrasts_of(self, claim: int) -> tuple[Contrast, ...]:
+        """Return the contrasts of a claim, in the order they are shown."""
+        return tuple(contrast for contrast in self.contrasts if contrast.claim == claim)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that its contrasts and panels read, each once."""
+        rows = [row for contrast in self.contrasts for row in contrast.value.rows()]
+        rows += [row for panel in self.panels for row in panel.rows()]
+        return tuple(dict.fromkeys(row.network for row in rows))
+
+
+def _check_claim(claim: int, contrasts: tuple[Contrast, ...]) -> None:
+    names = [contrast.name for contrast in contrasts]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"claim {claim} has several contrasts named '{repeated[0]}'")
+    primaries = sum(contrast.role == "primary" for contrast in contrasts)
+    if primaries != 1:
+        raise InputError(f"claim {claim} has {primaries} primary contrasts; it needs one")
+    gates = {contrast.name for contrast in contrasts if contrast.role == "gate"}
+    for contrast in contrasts:
+        if contrast.role == "gate" and contrast.at_least is None:
+            raise InputError(f"the gate '{contrast.name}' of claim {claim} has no at_least")
+        unknown = set(contrast.needs or ()) - gates
+        if unknown:
+            raise InputError(f"claim {claim} has no gate '{sorted(unknown)[0]}'")
