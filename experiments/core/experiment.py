@@ -41,7 +41,8 @@ class Experiment:
     Attributes:
       question: What it asks, in a sentence.
       claims: The claims it tests.
-      contrasts: What decides them; every claim has exactly one primary.
+      contrasts: What decides them; every claim has exactly one primary. Those of claim 0 belong to
+        none and are shown on the experiment's own page.
       panels: Figures, in reading order (records of `core.panels`).
       scope: What it can and cannot show.
     """
@@ -61,7 +62,7 @@ class Experiment:
         """
         for claim in self.claims:
             _check_claim(claim.id, self.contrasts_of(claim.id))
-        numbers = {claim.id for claim in self.claims}
+        numbers = {0, *(claim.id for claim in self.claims)}
         for contrast in self.contrasts:
             if contrast.claim not in numbers:
                 raise InputError(f"'{contrast.name}' is of claim {contrast.claim}, not among these")

@@ -210,6 +210,21 @@ class Best(Value):
 
 
 @dataclasses.dataclass(frozen=True)
+class Largest(Value):
+    """The largest of several errors: an identity has to hold in all of them."""
+
+    parts: tuple[Value, ...]
+
+    def evaluate(self, read: Read) -> Numbers:
+        """Return the largest error."""
+        return np.max(np.broadcast_arrays(*(part.evaluate(read) for part in self.parts)), axis=0)
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows of all parts."""
+        return _unique(*self.parts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Smallest(Value):
     """The row, in each seed, whose validation score is lowest: the worst group, fixed beforehand.
 

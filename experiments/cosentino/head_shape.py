@@ -1,0 +1,96 @@
+"""Claim 13: width and depth of the head change the encoder's representation."""
+
+from experiments.core.contrasts import Contrast
+from experiments.core.experiment import COSENTINO, Claim, Experiment
+from experiments.core.names import level
+from experiments.core.values import Row, Value, log, points
+
+
+def _log_defect(network: str) -> Value:
+    return log(Row(network, "defect", "feature", "cifar10", level=level(strength=0.3)))
+
+
+def _accuracy(network: str, variant: str = "trained") -> Value:
+    return points(Row(network, "accuracy", "feature", "cifar10", variant))
+
+
+def _log_rank(network: str) -> Value:
+    return log(Row(network, "erank", "feature", "cifar10"))
+
+
+def _learned(network: str) -> Contrast:
+    return Contrast(
+        claim=13,
+        name=f"learned(cifar10), {network}",
+        role="gate",
+        at_least=3.0,
+        value=_accuracy(network) - _accuracy(network, "untrained"),
+        says=f"With the {network} head training gains {{}} on CIFAR-10.",
+    )
+
+
+EXPERIMENT = Experiment(
+    question="What do width and depth of the head do to the encoder?",
+    claims=(
+        Claim(
+            13,
+            "Width and depth of the head change the encoder's representation.",
+            COSENTINO,
+            "Abstract of the paper's second version. It names no direction, so changes in either"
+            " direction count.",
+            "Heads with a hidden layer of 8, 64 and 256 units, with three hidden layers, and no"
+            " head at all are trained alike; the feature before them is compared.",
+        ),
+    ),
+    contrasts=(
+        Contrast(
+            claim=13,
+            name="invariance, narrow beside wide",
+            role="primary",
+            kind="two_sided",
+            unit="times",
+            value=_log_defect("narrow") - _log_defect("wide"),
+            says="The feature's defect is {} as large under the narrow head as under the wide one.",
+        ),
+        _learned("narrow"),
+        _learned("wide"),
+        Contrast(
+            claim=13,
+            name="the narrow head is narrow",
+            role="control",
+            unit="dimensions",
+            margin=1.0,
+            value=4.0 - Row("narrow", "slope_rank", "embedding", "cifar10", "untrained"),
+            says="Untrained, the narrow head's slope has {} less than half its width of 8.",
+        ),
+        Contrast(
+            claim=13,
+            name="invariance, deep beside base",
+            role="secondary",
+            kind="two_sided",
+            unit="times",
+            value=_log_defect("deep") - _log_defect("base"),
+            says="It is {} as large under the deep head as under one hidden layer.",
+        ),
+        Contrast(
+            claim=13,
+            name="accuracy, narrow less wide",
+            role="secondary",
+            kind="two_sided",
+            value=_accuracy("narrow") - _accuracy("wide"),
+            says="The feature's accuracy is {} higher under the narrow head than under the wide"
+            " one.",
+        ),
+        Contrast(
+            claim=13,
+            name="effective rank, no head beside base",
+            role="secondary",
+            kind="two_sided",
+            unit="times",
+            value=_log_rank("none") - _log_rank("base"),
+            says="The feature's effective rank is {} as large without a head as with one.",
+            beside=True,
+        ),
+    ),
+    scope="Five heads on one encoder, CIFAR-10 at 16 pixels.",
+)

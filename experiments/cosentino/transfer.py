@@ -1,0 +1,84 @@
+"""Claim 9: the head's output generalizes more poorly than the encoder's."""
+
+from experiments.core.contrasts import Contrast
+from experiments.core.experiment import COSENTINO, Claim, Experiment
+from experiments.core.values import Row, Value, mean, points
+
+NETWORKS = ("weak", "base", "strong")
+TRANSFERRED = ("fine", "mnist")
+
+
+def _accuracy(network: str, layer: str, task: str, variant: str = "trained") -> Row:
+    return Row(network, "accuracy", layer, task, variant)
+
+
+def _lead(network: str, tasks: tuple[str, ...] = TRANSFERRED) -> Value:
+    return mean(
+        *(
+            points(_accuracy(network, "feature", task))
+            - points(_accuracy(network, "embedding", task))
+            for task in tasks
+        )
+    )
+
+
+def _training(network: str, task: str) -> Value:
+    return points(_accuracy(network, "embedding", task, "random_head")) - points(
+        _accuracy(network, "embedding", task)
+    )
+
+
+EXPERIMENT = Experiment(
+    question="Does the head's output transfer worse than the encoder's?",
+    claims=(
+        Claim(
+            9,
+            "The head's output generalizes more poorly than the encoder's.",
+            COSENTINO,
+            "Abstract (transfer). It does not say that the gap widens with augmentation.",
+            "Networks trained on CIFAR-10 at three strengths are probed on CIFAR-100 (fine classes)"
+            " and MNIST, before and after a head whose output is as wide as its input.",
+        ),
+    ),
+    contrasts=(
+        Contrast(
+            claim=9,
+            name="transfer, before less after",
+            role="primary",
+            value=mean(*map(_lead, NETWORKS)),
+            says="Other data sets are read {} better before the head than after it.",
+        ),
+        Contrast(
+            claim=9,
+            name="learned(cifar10)",
+            role="gate",
+            at_least=3.0,
+            value=points(_accuracy("base", "feature", "cifar10"))
+            - points(_accuracy("base", "feature", "cifar10", "untrained")),
+            says="Training gains {} on CIFAR-10.",
+        ),
+        Contrast(
+            claim=9,
+            name="training, not a further layer",
+            role="secondary",
+            value=mean(*(_training(net, task) for net in NETWORKS for task in TRANSFERRED)),
+            says="After a random head they are read {} better than after the trained one.",
+            beside=True,
+        ),
+        Contrast(
+            claim=9,
+            name="on CIFAR-10 itself",
+            role="secondary",
+            value=mean(*(_lead(network, ("cifar10",)) for network in NETWORKS)),
+            says="CIFAR-10 itself is read {} better before the head.",
+        ),
+        Contrast(
+            claim=9,
+            name="widening with strength",
+            role="noted",
+            value=_lead("strong") - _lead("weak"),
+            says="From weak to strong augmentation the lead grows by {}.",
+        ),
+    ),
+    scope="CIFAR-10 at 16 pixels, one loss, three strengths.",
+)

@@ -1,0 +1,5 @@
+"""The networks that claims are tested on.
+
+* `trainings`: the table: what distinguishes each network from the others.
+* `sizes`: how large a tier makes all of them, and how many seeds it has.
+"""

@@ -1,0 +1,11 @@
+"""Claims of Xue et al. 2024, "Investigating the Benefits of Projection Head for Representation Learning".
+
+* `unequal`: linear layers weight features more unequally, layer by layer (claim 1).
+* `decay`: weight decay shrinks the lead of the layer before the head (claim 2).
+* `absence`: features that are absent after a nonlinear head (claim 3).
+* `composites`: weak and disrupted digits on natural images (claim 4).
+* `coarse`: fine classes of networks trained on coarse ones (claim 5).
+* `groups`: a shift of groups (claim 6).
+* `corruptions`: corrupted test images (claim 7).
+* `reweighting`: a fixed head in place of a trained one (claim 8).
+"""
