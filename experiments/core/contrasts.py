@@ -70,12 +70,12 @@ class Contrast:
 
     @property
     def smallest_effect(self) -> float:
-        """The smallest effect that matters, on the scale of `value`."""
+        """The smallest effect that matters, on the scale of `value`; NaN where none is stated."""
         if self.kind == "identity":
             return 1.0
         if self.margin is not None:
             return self.margin
-        return FORECAST_MARGIN if self.kind == "forecast" else MARGINS[self.unit]
+        return FORECAST_MARGIN if self.kind == "forecast" else MARGINS.get(self.unit, math.nan)
 
     @property
     def digest(self) -> str:
@@ -108,7 +108,7 @@ class Judged:
       low: Lower end of the 95 % interval; of an identity the smallest of the seeds.
       high: Its upper end.
       shared: Variance that all seeds share.
-      p: Level at which the interval reaches zero; NaN where there is none.
+      p: Of a primary: level at which the interval reaches zero; else NaN.
       rivals: Of a forecast: the best rival in each seed.
     """
 
@@ -167,7 +167,9 @@ def judge_contrast(contrast: Contrast, table: Table) -> Judged:
     else:
         effect = float(values.mean())
         half = float(intervals.half_width(values, shared))
-        low, high, p = effect - half, effect + half, intervals.p_value(values, shared)
+        low, high = effect - half, effect + half
+        # Only primaries are corrected for their number.
+        p = intervals.p_value(values, shared) if contrast.role == "primary" else np.nan
     return Judged(
         contrast,
         _status(contrast, values, shared),

@@ -5,9 +5,10 @@ missing, measuring, judging, drawing, writing pages) is the same for all.
 """
 
 import dataclasses
-from typing import Any
+import math
 
 from experiments.core.contrasts import Contrast
+from experiments.core.panels import Panel
 from experiments.errors import InputError
 
 XUE = "Xue et al. 2024"
@@ -21,6 +22,7 @@ class Claim:
 
     Attributes:
       id: Its number.
+      short: A few words that stand for it in a list.
       statement: In a sentence, as the source makes it.
       source: `XUE`, `COSENTINO` or `OURS`.
       where: Where the source says so, and what here stands in for its setting.
@@ -28,6 +30,7 @@ class Claim:
     """
 
     id: int
+    short: str
     statement: str
     source: str
     where: str
@@ -43,14 +46,14 @@ class Experiment:
       claims: The claims it tests.
       contrasts: What decides them; every claim has exactly one primary. Those of claim 0 belong to
         none and are shown on the experiment's own page.
-      panels: Figures, in reading order (records of `core.panels`).
+      panels: Figures, in reading order (drawn where the table has something of them).
       scope: What it can and cannot show.
     """
 
     question: str
     claims: tuple[Claim, ...]
     contrasts: tuple[Contrast, ...]
-    panels: tuple[Any, ...] = ()
+    panels: tuple[Panel, ...] = ()
     scope: str = ""
 
     def __post_init__(self) -> None:
@@ -91,6 +94,10 @@ def _check_claim(claim: int, contrasts: tuple[Contrast, ...]) -> None:
     for contrast in contrasts:
         if contrast.role == "gate" and contrast.at_least is None:
             raise InputError(f"the gate '{contrast.name}' of claim {claim} has no at_least")
+        if contrast.role not in ("gate", "noted") and math.isnan(contrast.smallest_effect):
+            raise InputError(
+                f"'{contrast.name}' of claim {claim} is in {contrast.unit}; it needs a margin"
+            )
         unknown = set(contrast.needs or ()) - gates
         if unknown:
             raise InputError(f"claim {claim} has no gate '{sorted(unknown)[0]}'")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from experiments.core.contrasts import Contrast, Judged, judge_contrast, rules_digest
 from experiments.core.experiment import Claim, Experiment
 from experiments.core.intervals import reject_by_holm
-from experiments.core.measurements import Table
+from experiments.core.measurements import Table, read_table
+from experiments.files import write_bytes
 
 Word = Literal["reproduced", "partly", "contradicted", "open", "not testable here", "not run"]
 WORDS: dict[Word, str] = {
@@ -23,6 +25,7 @@ WORDS: dict[Word, str] = {
     "not testable here": "the network lacks what the claim is about, or an instrument fails",
     "not run": "a network that the claim needs was not trained in this tier",
 }
+VERDICTS = "verdicts.json"
 _CHANCE = {"two_sided": 0.05, "identity": 0.0}
 
 
@@ -160,7 +163,7 @@ def verdicts_json(verdicts: Sequence[Verdict], table: Table) -> bytes:
     """Return `verdicts.json`: the same table gives the same bytes."""
     content = {
         "tier": table.tier(),
-        "environment": _environment(table),
+        "environment": describe_environment(table),
         "claims": [
             {
                 "id": verdict.claim.id,
@@ -177,6 +180,18 @@ def verdicts_json(verdicts: Sequence[Verdict], table: Table) -> bytes:
         ],
     }
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_verdicts(experiments: Mapping[str, Experiment], folder: Path) -> tuple[Verdict, ...]:
+    """Write `verdicts.json` of a folder from its tables; return the verdicts.
+
+    Raises:
+      InputError: The tables are missing or damaged, or nothing can be written.
+    """
+    table = read_table(folder)
+    verdicts = judge(experiments, table)
+    write_bytes(folder / VERDICTS, verdicts_json(verdicts, table))
+    return verdicts
 
 
 def row_json(row: Judged) -> dict[str, Any]:
@@ -205,6 +220,18 @@ def row_json(row: Judged) -> dict[str, Any]:
         "seeds": len(row.seeds),
         "margin": shown["margin"],
         "status": row.status or None,
+    }
+
+
+def describe_environment(table: Table) -> dict[str, Any]:
+    """Return where the networks of a table were trained: distinct values, sorted."""
+    runs = table.runs.values()
+    return {
+        "commits": sorted({run.commit for run in runs if run.commit}),
+        "dirty": any(run.dirty for run in runs),
+        "versions": sorted({run.versions for run in runs if run.versions}),
+        "devices": sorted({run.device for run in runs if run.device}),
+        "dates": sorted({run.date[:10] for run in runs if run.date}),
     }
 
 
@@ -266,15 +293,3 @@ def _changed_after(claim: Claim, contrasts: Sequence[Contrast], table: Table) ->
         if network in networks and rules.get(str(claim.id), digest) != digest:
             dates.add(run.date[:10])
     return tuple(sorted(dates))
-
-
-def _environment(table: Table) -> dict[str, Any]:
-    """Return where the networks of a table were trained: distinct values, sorted."""
-    runs = table.runs.values()
-    return {
-        "commits": sorted({run.commit for run in runs if run.commit}),
-        "dirty": any(run.dirty for run in runs),
-        "versions": sorted({run.versions for run in runs if run.versions}),
-        "devices": sorted({run.device for run in runs if run.device}),
-        "dates": sorted({run.date[:10] for run in runs if run.date}),
-    }

@@ -1,4 +1,4 @@
-"""Claims of Cosentino et al. 2022, "Toward a Geometrical Understanding of Self-supervised Contrastive Learning".
+"""Claims of Cosentino et al. 2022 on the geometry of self-supervised contrastive learning.
 
 * `transfer`: the head's output generalizes more poorly than the encoder's (claim 9).
 * `strength`: what stronger augmentation does to projector and encoder (claims 10, 11).

@@ -34,6 +34,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             13,
+            "the head's shape changes the encoder",
             "Width and depth of the head change the encoder's representation.",
             COSENTINO,
             "Abstract of the paper's second version. It names no direction, so changes in either"

@@ -173,6 +173,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             10,
+            "the projector becomes invariant",
             "With stronger augmentation the projector, rather than the encoder, becomes invariant.",
             COSENTINO,
             "Abstract.",
@@ -183,6 +184,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             11,
+            "the projector loses dimensions",
             "It does so by eliminating information and by projecting to a low dimension.",
             COSENTINO,
             "Abstract.",
@@ -193,5 +195,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     contrasts=(*_INVARIANCE, *_DIMENSION),
-    scope="CIFAR-10 at 16 pixels, one loss; strength scales all changes of SimCLR's policy at once.",
+    scope="CIFAR-10 at 16 pixels, one loss; strength scales all changes of an image at once.",
 )

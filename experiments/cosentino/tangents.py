@@ -24,6 +24,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             12,
+            "the projector keeps the data's tangent plane",
             "The space that the projector keeps is a noisy estimate of the data's tangent plane in"
             " the encoder.",
             COSENTINO,
@@ -75,7 +76,7 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_overlap("data") - _overlap("data", at="other"),
-            says="They overlap {} more with the plane at the same image than with planes at others.",
+            says="They overlap {} more with the plane at the same image than at other images.",
             beside=True,
         ),
         Contrast(

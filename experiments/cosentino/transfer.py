@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             9,
+            "transfer is worse after the head",
             "The head's output generalizes more poorly than the encoder's.",
             COSENTINO,
             "Abstract (transfer). It does not say that the gap widens with augmentation.",

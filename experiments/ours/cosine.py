@@ -21,6 +21,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             18,
+            "a cosine loss keeps imbalance",
             "A cosine loss keeps an imbalance that an unnormalized one loses.",
             OURS,
             "Weight decay removes imbalance at a fixed rate; under a loss that ignores scale,"

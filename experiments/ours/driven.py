@@ -73,6 +73,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             21,
+            "a head trained with its encoder follows the moments",
             "A linear head trained together with its encoder follows the driven flow of the"
             " encoder's measured moments.",
             OURS,

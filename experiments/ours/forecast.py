@@ -23,6 +23,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             17,
+            "moments forecast the learning of modes",
             "Moments taken before training forecast when a mode is learned and how large it gets.",
             OURS,
             "Closed-form courses of the modes of a linear head under gradient descent.",

@@ -34,6 +34,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             19,
+            "encoder statistics give invariance and rank",
             "Statistics of the encoder give invariance and rank of a linear head's embedding.",
             OURS,
             "Optimum of a linear head, from covariance and cross-covariance of the feature.",

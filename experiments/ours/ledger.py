@@ -30,6 +30,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             14,
+            "the exact ledger of imbalance",
             "Under plain SGD the imbalance of adjacent linear layers follows an exact ledger.",
             OURS,
             "An identity of the update, whatever the loss and the batch.",

@@ -16,6 +16,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             20,
+            "moments say which layer to probe",
             "Second moments of features and labels say which layer to probe.",
             OURS,
             "Risk of a ridge classifier on a layer, from second moments.",

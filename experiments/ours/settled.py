@@ -175,6 +175,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             15,
+            "layers are powers of the whole map",
             "Hidden layers of a settled linear head are powers of the whole map.",
             OURS,
             "Balance under weight decay: layer l of L has the Gram of the map to the power l/L.",
@@ -183,6 +184,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             16,
+            "moments and decay give the spectrum",
             "Moments and weight decay give the head's spectrum, and its gap.",
             OURS,
             "The optimum continued from no decay, mode by mode.",

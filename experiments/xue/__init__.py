@@ -1,4 +1,4 @@
-"""Claims of Xue et al. 2024, "Investigating the Benefits of Projection Head for Representation Learning".
+"""Claims of Xue et al. 2024 on the benefits of the projection head.
 
 * `unequal`: linear layers weight features more unequally, layer by layer (claim 1).
 * `decay`: weight decay shrinks the lead of the layer before the head (claim 2).

@@ -35,6 +35,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             3,
+            "features absent after a nonlinear head",
             "A nonlinearity lets lower layers hold features that are completely absent from higher"
             " ones.",
             XUE,

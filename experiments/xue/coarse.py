@@ -34,6 +34,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             5,
+            "fine classes under coarse training",
             "Trained on coarse classes, the layer before the head tells fine classes apart better"
             " than the one after it.",
             XUE,

@@ -24,6 +24,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             4,
+            "disrupted digits are lost in the head",
             "Where augmentation disrupts a feature, or it is weak, the layer before the head serves"
             " it better.",
             XUE,

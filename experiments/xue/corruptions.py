@@ -21,6 +21,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             7,
+            "robustness to corruptions",
             "On shifted test images the layer before the head is the more robust.",
             XUE,
             "Abstract (shifted ImageNet). Stand-in: ten corruptions of CIFAR-10 at five"

@@ -24,6 +24,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             2,
+            "weight decay shrinks the lead",
             "In the linear model the lead of the layer before the head shrinks under weight decay.",
             XUE,
             "From the public reviews of the paper, not in its abstract.",

@@ -47,6 +47,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             6,
+            "robustness to a shift of groups",
             "Under a shift of groups the layer before the head is the more robust.",
             XUE,
             "Abstract (UrbanCars). Stand-in: automobiles and horses of CIFAR-10 before backgrounds"

@@ -27,6 +27,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             8,
+            "a fixed head in place of a trained one",
             "A fixed reweighting head is an alternative to a trained one.",
             XUE,
             'Abstract; "comparable gains" on the project page.',

@@ -25,6 +25,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             1,
+            "unequal weights in linear layers",
             "In a linear network trained contrastively, feature weights get more unequal from"
             " layer to layer.",
             XUE,

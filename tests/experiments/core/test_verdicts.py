@@ -26,7 +26,7 @@ from tests.experiments.core.synthetic import joined, plain_table, sampled_accura
 FEATURE = Row("base", "accuracy", "feature", "cifar10")
 EMBEDDING = Row("base", "accuracy", "embedding", "cifar10")
 RANDOM = dataclasses.replace(EMBEDDING, variant="random_head")
-CLAIM = Claim(7, "The feature is better.", OURS, "", "")
+CLAIM = Claim(7, "the feature", "The feature is better.", OURS, "", "")
 
 
 def contrast(role="primary", name="lead", value=None, **settings):
@@ -309,6 +309,7 @@ def test_a_rule_changed_after_the_run_is_seen():
         ([contrast(needs=("light",))], "no gate 'light'"),
         ([contrast(), contrast("gate", "light")], "no at_least"),
         ([contrast(), dataclasses.replace(GATE, claim=8)], "of claim 8"),
+        ([contrast(unit="nats")], "in nats; it needs a margin"),
     ],
 )
 def test_records_that_cannot_be_judged_are_refused(contrasts, message):
