@@ -26,6 +26,7 @@ WORDS: dict[Word, str] = {
     "not run": "a network that the claim needs was not trained in this tier",
 }
 VERDICTS = "verdicts.json"
+UNJUDGED = {"smoke": "the smoke tier tests the machinery, not claims"}
 _CHANCE = {"two_sided": 0.05, "identity": 0.0}
 
 
@@ -112,6 +113,8 @@ def judge_claim(
     gates, controls = by_role["gate"], by_role["control"]
     secondary = tuple(_behind_gates(row, primary.contrast, gates) for row in by_role["secondary"])
     word, reason = _word(primary, gates, controls, secondary)
+    if table.tier() in UNJUDGED:
+        word, reason = "not testable here", UNJUDGED[table.tier()]
     remarks = tuple(
         f"{status}: {row.contrast.name}"
         for status in ("open", "not testable here", "not run")

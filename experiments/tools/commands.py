@@ -1,0 +1,144 @@
+"""The commands that run, judge and show experiments."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.core.experiment import Experiment
+from experiments.core.measured import MeasureNetwork
+from experiments.core.provenance import rules_of
+from experiments.core.runner import Job, order_jobs, run_jobs
+from experiments.core.verdicts import VERDICTS, Verdict, write_verdicts
+from experiments.errors import InputError
+from experiments.networks.sizes import SIZES
+from experiments.networks.trainings import TRAININGS
+from experiments.pages.publish import INDEX, write_pages
+from experiments.pages.sentences import sentence, verdict_words
+from experiments.tools.registry import EXPERIMENTS
+
+
+def run(
+    names: Sequence[str],
+    folder: Path,
+    tier: str,
+    measure: MeasureNetwork,
+    *,
+    seeds: Sequence[int] = (),
+    workers: int = 0,
+) -> tuple[Verdict, ...]:
+    """Train and measure what experiments lack in a folder, judge, draw and write its pages.
+
+    Args:
+      names: Experiments; empty for all.
+      folder: Of results.
+      tier: A name of `SIZES`.
+      measure: Trains and measures one network.
+      seeds: Instead of those of the tier.
+      workers: Networks side by side; 0 for one a core, at most four.
+
+    Raises:
+      InputError: A name is unknown, or what `run_jobs` refuses.
+    """
+    chosen = choose(names)
+    jobs = plan_jobs(chosen, tier, seeds or SIZES[tier].seeds)
+    run_jobs(jobs, folder, measure, workers=workers or min(4, _cores()))
+    shown = chosen if not names else {**shown_experiments(folder), **chosen}
+    ordered = {name: EXPERIMENTS[name] for name in EXPERIMENTS if name in shown}
+    write_verdicts(ordered, folder)
+    return write_pages(ordered, folder)
+
+
+def choose(names: Sequence[str]) -> Mapping[str, Experiment]:
+    """Return experiments by name; all where none is named.
+
+    Raises:
+      InputError: A name is unknown.
+    """
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown:
+        raise InputError(f"no experiment '{unknown[0]}'; there are {', '.join(EXPERIMENTS)}")
+    return {name: EXPERIMENTS[name] for name in names} if names else EXPERIMENTS
+
+
+def plan_jobs(
+    experiments: Mapping[str, Experiment], tier: str, seeds: Sequence[int]
+) -> tuple[Job, ...]:
+    """Return the networks that experiments read, and those that these come after."""
+    wanted = dict.fromkeys(n for experiment in experiments.values() for n in experiment.networks)
+    for network in tuple(wanted):
+        wanted |= dict.fromkeys(TRAININGS[network].after)
+    jobs = {
+        (network, seed): Job(
+            network,
+            seed,
+            tier,
+            config_digest(network, tier),
+            rules_of(network, EXPERIMENTS),
+            TRAININGS[network].after,
+            _cost(network),
+        )
+        for network in wanted
+        for seed in seeds
+    }
+    return order_jobs(jobs)
+
+
+def config_digest(network: str, tier: str) -> str:
+    """Return twelve characters that change with anything that decides what is trained."""
+    training = dataclasses.replace(TRAININGS[network], what="")
+    size = dataclasses.replace(SIZES[tier], seeds=())
+    text = repr((training, size, *(TRAININGS[name] for name in training.after)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def print_verdicts(verdicts: Sequence[Verdict], folder: Path) -> None:
+    """Print a line for each claim, and where the pages are."""
+    for verdict in verdicts:
+        primary = verdict.primary
+        effect = sentence(primary) if primary.is_measured else verdict.reason
+        print(f"{verdict.claim.id:3d}  {verdict_words(verdict):18s} {effect}")
+    print(f"open {folder / INDEX}")
+
+
+def judge(folder: Path) -> tuple[Verdict, ...]:
+    """Write `verdicts.json` from the tables of a folder."""
+    return write_verdicts(shown_experiments(folder) or EXPERIMENTS, folder)
+
+
+def pages(folder: Path) -> tuple[Verdict, ...]:
+    """Write figures and pages from the tables of a folder."""
+    return write_pages(shown_experiments(folder) or EXPERIMENTS, folder)
+
+
+def shown_experiments(folder: Path) -> dict[str, Experiment]:
+    """Return the experiments whose claims the `verdicts.json` of a folder has; none without one.
+
+    Raises:
+      InputError: The file is damaged.
+    """
+    path = folder / VERDICTS
+    if not path.is_file():
+        return {}
+    try:
+        claims = {claim["id"] for claim in json.loads(path.read_bytes())["claims"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it and judge anew") from error
+    return {
+        name: experiment
+        for name, experiment in EXPERIMENTS.items()
+        if not experiment.claims or claims & {claim.id for claim in experiment.claims}
+    }
+
+
+def _cost(network: str) -> float:
+    training = TRAININGS[network]
+    return (
+        120.0 if training.kind != "encoder" else 40.0 + training.steps * training.batch_size / 900
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
