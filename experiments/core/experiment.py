@@ -78,7 +78,7 @@ class Experiment:
     def networks(self) -> tuple[str, ...]:
         """The networks that its contrasts and panels read, each once."""
         rows = [row for contrast in self.contrasts for row in contrast.value.rows()]
-        rows += [row for panel in self.panels for row in panel.rows()]
+        rows += [row for panel in self.panels for row in (*panel.rows(), *panel.curves())]
         return tuple(dict.fromkeys(row.network for row in rows))
 
 

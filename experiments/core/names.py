@@ -94,6 +94,12 @@ QUANTITIES = {
     "forgotten": Quantity("1", "weight decay times step size, summed"),
     "regret": Quantity("1", "regret, as a share of the curve's spread"),
     "spread": Quantity("standard errors", "spread of the risk over depths"),
+    "weight_spectrum": Quantity("1", "weight spectrum"),
+    "layer_spectrum": Quantity("1", "layer spectrum"),
+    "sizes": Quantity("1", "sizes of the modes"),
+    "half_times": Quantity("1", "half-times of the modes"),
+    "lead_map": Quantity("fraction", "lead of the layer before the head over settings"),
+    "images": Quantity("1", "images as a network sees them"),
     "floor": Quantity("1", "difference between two equally good runs"),
 }
 

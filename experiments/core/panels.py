@@ -52,6 +52,10 @@ class Course:
     log_x: bool = False
     log_y: bool = False
 
+    def curves(self) -> tuple[Row, ...]:
+        """Return nothing: it reads numbers."""
+        return ()
+
     def rows(self) -> tuple[Row, ...]:
         """Return the rows that it reads."""
         return tuple(row for line in self.lines for value in line.values for row in value.rows())
@@ -78,7 +82,11 @@ class Spectra:
     y: str
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows whose curves it reads."""
+        """Return nothing: it reads curves."""
+        return ()
+
+    def curves(self) -> tuple[Row, ...]:
+        """Return the keys of the curves that it reads."""
         return tuple(row for _, *pair in self.spectra for row in pair if row is not None)
 
 
@@ -101,7 +109,11 @@ class Prediction:
     what: str
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows whose curves it reads."""
+        """Return nothing: it reads curves."""
+        return ()
+
+    def curves(self) -> tuple[Row, ...]:
+        """Return the keys of the curves that it reads."""
         return tuple(row for _, *pair in self.pairs for row in pair)
 
 
@@ -130,7 +142,11 @@ class Map:
     boundary: float | None = None
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the row whose curve it reads."""
+        """Return nothing: it reads curves."""
+        return ()
+
+    def curves(self) -> tuple[Row, ...]:
+        """Return the key of the curve that it reads."""
         return (self.row,)
 
 
@@ -151,7 +167,11 @@ class Images:
     kinds: tuple[tuple[str, Row], ...]
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows whose curves it reads."""
+        """Return nothing: it reads curves."""
+        return ()
+
+    def curves(self) -> tuple[Row, ...]:
+        """Return the keys of the curves that it reads."""
         return tuple(row for _, row in self.kinds)
 
 

@@ -3,11 +3,18 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import COSENTINO, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, log, points
+
+HEADS = ("none", "narrow", "base", "wide", "deep")
+
+
+def _defect(network: str, variant: str = "trained") -> Row:
+    return Row(network, "defect", "feature", "cifar10", variant, level(strength=0.3))
 
 
 def _log_defect(network: str) -> Value:
-    return log(Row(network, "defect", "feature", "cifar10", level=level(strength=0.3)))
+    return log(_defect(network))
 
 
 def _accuracy(network: str, variant: str = "trained") -> Value:
@@ -91,6 +98,24 @@ EXPERIMENT = Experiment(
             value=_log_rank("none") - _log_rank("base"),
             says="The feature's effective rank is {} as large without a head as with one.",
             beside=True,
+        ),
+    ),
+    panels=(
+        Course(
+            name="head_shape-defect",
+            claim=13,
+            title="Invariance defect of the feature under five heads.",
+            levels=HEADS,
+            lines=(
+                Line(name="trained", values=tuple(_defect(head) for head in HEADS)),
+                Line(
+                    name="untrained",
+                    values=tuple(_defect(head, "untrained") for head in HEADS),
+                    is_null=True,
+                ),
+            ),
+            x="head",
+            y="defect",
         ),
     ),
     scope="Five heads on one encoder, CIFAR-10 at 16 pixels.",

@@ -3,8 +3,10 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import COSENTINO, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, log, mean, points
 
+NETWORKS = ("weak", "base", "strong")
 PROBE = level(strength=0.3)
 PROPERTIES = ("brightness", "color", "contrast", "position")
 
@@ -38,6 +40,29 @@ def _information_lost(network: str, variant: str = "trained") -> Value:
             1 - _r2(network, "embedding", prop, variant) / _r2(network, "feature", prop)
             for prop in PROPERTIES
         )
+    )
+
+
+def _course(quantity: str, claim: int, measured_at: str, title: str, y: str) -> Course:
+    def line(name: str, layer: str, variant: str, is_null: bool = False) -> Line:
+        rows = (Row(n, quantity, layer, "cifar10", variant, measured_at) for n in NETWORKS)
+        return Line(name=name, values=tuple(rows), is_null=is_null)
+
+    return Course(
+        name=f"strength-{quantity}",
+        claim=claim,
+        title=title,
+        levels=(0.1, 0.5, 1.25),
+        lines=(
+            line("before the head", "feature", "trained"),
+            line("after the head", "embedding", "trained"),
+            line("after a random head", "embedding", "random_head", is_null=True),
+            line("untrained", "feature", "untrained", is_null=True),
+        ),
+        x="strength of the augmentation",
+        y=y,
+        log_x=True,
+        log_y=True,
     )
 
 
@@ -195,5 +220,9 @@ EXPERIMENT = Experiment(
         ),
     ),
     contrasts=(*_INVARIANCE, *_DIMENSION),
+    panels=(
+        _course("defect", 10, PROBE, "Invariance defect, probed at strength 0.3.", "defect"),
+        _course("erank", 11, "", "Effective rank of the layer spectrum.", "effective rank"),
+    ),
     scope="CIFAR-10 at 16 pixels, one loss; strength scales all changes of an image at once.",
 )

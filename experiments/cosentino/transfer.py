@@ -2,14 +2,20 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import COSENTINO, Claim, Experiment
+from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, mean, points
 
 NETWORKS = ("weak", "base", "strong")
+STRENGTHS = (0.1, 0.5, 1.25)
 TRANSFERRED = ("fine", "mnist")
 
 
 def _accuracy(network: str, layer: str, task: str, variant: str = "trained") -> Row:
     return Row(network, "accuracy", layer, task, variant)
+
+
+def _over_strengths(layer: str, task: str, variant: str = "trained") -> tuple[Value, ...]:
+    return tuple(points(_accuracy(network, layer, task, variant)) for network in NETWORKS)
 
 
 def _lead(network: str, tasks: tuple[str, ...] = TRANSFERRED) -> Value:
@@ -80,6 +86,32 @@ EXPERIMENT = Experiment(
             value=_lead("strong") - _lead("weak"),
             says="From weak to strong augmentation the lead grows by {}.",
         ),
+    ),
+    panels=tuple(
+        Course(
+            name=f"transfer-{task}",
+            claim=9,
+            title=f"{words} read from networks trained on CIFAR-10.",
+            levels=STRENGTHS,
+            lines=(
+                Line(name="before the head", values=_over_strengths("feature", task)),
+                Line(name="after the head", values=_over_strengths("embedding", task)),
+                Line(
+                    name="after a random head",
+                    values=_over_strengths("embedding", task, "random_head"),
+                    is_null=True,
+                ),
+                Line(
+                    name="untrained",
+                    values=_over_strengths("feature", task, "untrained"),
+                    is_null=True,
+                ),
+            ),
+            x="strength of the augmentation",
+            y="accuracy, points",
+            log_x=True,
+        )
+        for task, words in (("fine", "CIFAR-100"), ("mnist", "MNIST"), ("cifar10", "CIFAR-10"))
     ),
     scope="CIFAR-10 at 16 pixels, one loss, three strengths.",
 )

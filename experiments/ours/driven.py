@@ -5,6 +5,7 @@ import math
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import OURS, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Course, Line, Prediction
 from experiments.core.values import Row, Value, forecast, log
 
 PROMISED = 0.12
@@ -18,6 +19,7 @@ RIVALS = (
     "no_momentum",
     "not_moved",
 )
+WINDOWS = (50, 100, 200)
 DIGITS, CIFAR = "driven-gn", "joint-spectral"
 
 
@@ -165,7 +167,46 @@ EXPERIMENT = Experiment(
         _predictable(CIFAR, "predictable, CIFAR-10"),
         _depth(1, "one layer"),
         _depth(3, "three layers"),
-        *(_windows(steps) for steps in (50, 100, 200)),
+        *(_windows(steps) for steps in WINDOWS),
+    ),
+    panels=(
+        Course(
+            name="driven-windows",
+            claim=21,
+            title="Error of the predicted Grams against the coarseness of the moments.",
+            levels=(20.0, *map(float, WINDOWS)),
+            lines=(
+                Line(
+                    name="prediction",
+                    values=(_error(DIGITS), *(_error(DIGITS, window=steps) for steps in WINDOWS)),
+                ),
+                *(
+                    Line(
+                        name=name.replace("_", " "),
+                        values=(_error(DIGITS, f"rival:{name}"),) * (1 + len(WINDOWS)),
+                        is_null=True,
+                    )
+                    for name in ("final", "initial", "shuffled")
+                ),
+            ),
+            x="window of the moments, steps",
+            y="relative error of a Gram",
+            log_x=True,
+            log_y=True,
+        ),
+        Prediction(
+            name="driven-sizes",
+            claim=21,
+            title="Size of every mode at the end.",
+            pairs=(
+                (
+                    "modes",
+                    Row(DIGITS, "sizes", variant="theory", level=level(depth=2)),
+                    Row(DIGITS, "sizes", level=level(depth=2)),
+                ),
+            ),
+            what="size of a mode",
+        ),
     ),
     scope="Conditional on the measured drive: it says that the head follows the moments, not where"
     " the moments go. It has little power for the depth of the head.",

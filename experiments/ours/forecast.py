@@ -4,6 +4,7 @@ import math
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import OURS, Claim, Experiment
+from experiments.core.panels import Prediction
 from experiments.core.values import Row, Value, forecast, log
 
 NETWORK = "frozen"
@@ -94,6 +95,25 @@ EXPERIMENT = Experiment(
             value=_against("course_error", "one_curve"),
             says="One curve for all modes is {} as wrong about their courses.",
         ),
+    ),
+    panels=tuple(
+        Prediction(
+            name=f"forecast-{quantity}",
+            claim=17,
+            title=title,
+            pairs=(
+                (
+                    "modes",
+                    Row(NETWORK, quantity, variant="theory"),
+                    Row(NETWORK, quantity),
+                ),
+            ),
+            what=what,
+        )
+        for quantity, title, what in (
+            ("half_times", "When each mode has half of its final size.", "half-time, steps"),
+            ("sizes", "Final size of each mode.", "size of a mode"),
+        )
     ),
     scope="Linear heads on frozen features; the encoder does not move.",
 )

@@ -5,9 +5,11 @@ import math
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import OURS, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Prediction
 from experiments.core.values import Row, Value, forecast, log
 
 DECAY = 0.1
+DECAYS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 def _distance(depth: int, variant: str = "theory", **settings: str) -> Row:
@@ -51,6 +53,10 @@ def _spectrum_forecast(depth: int, network: str = "frozen") -> Value:
         no_decay=_spectrum(depth, "rival:no_decay", network),
         feature=_spectrum(depth, "rival:feature", network),
     )
+
+
+def _sizes(decay: float, variant: str) -> Row:
+    return Row("frozen", "sizes", variant=variant, level=level(decay=decay, depth=2))
 
 
 def _count_error(variant: str) -> Row:
@@ -194,5 +200,17 @@ EXPERIMENT = Experiment(
         ),
     ),
     contrasts=(*_LAYERS, *_SPECTRUM),
+    panels=(
+        Prediction(
+            name="settled-sizes",
+            claim=16,
+            title="Size of every mode of heads of two layers.",
+            pairs=tuple(
+                (f"decay {decay:g}", _sizes(decay, "theory"), _sizes(decay, "trained"))
+                for decay in DECAYS
+            ),
+            what="size of a mode",
+        ),
+    ),
     scope="Linear heads on frozen features of CIFAR-10 networks.",
 )

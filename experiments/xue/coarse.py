@@ -3,6 +3,7 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import TASKS
+from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, log, points
 
 
@@ -26,6 +27,11 @@ def _kept(task: str) -> Value:
     """Logarithm of what is read after the head over what is read before it, above chance."""
     chance = TASKS[task].chance
     return log(_accuracy("embedding", task) - chance) - log(_accuracy("feature", task) - chance)
+
+
+def _relative(task: str, variant: str) -> tuple[Value, ...]:
+    before = _accuracy("feature", task) - TASKS[task].chance
+    return (before / before, (_accuracy("embedding", task, variant) - TASKS[task].chance) / before)
 
 
 EXPERIMENT = Experiment(
@@ -92,6 +98,23 @@ EXPERIMENT = Experiment(
             at_least=5.0,
             value=_learned("entropy"),
             says="Under cross-entropy training gains {} on coarse classes.",
+        ),
+    ),
+    panels=(
+        Course(
+            name="coarse-layers",
+            claim=5,
+            title="Accuracy above chance, relative to that at the feature.",
+            levels=("feature", "after the head"),
+            lines=(
+                Line(name="coarse classes", values=_relative("coarse", "trained")),
+                Line(name="fine classes", values=_relative("fine", "trained")),
+                Line(
+                    name="fine, random head", values=_relative("fine", "random_head"), is_null=True
+                ),
+            ),
+            x="",
+            y="share of the accuracy above chance",
         ),
     ),
     scope="CIFAR-100 at 16 pixels and a small residual network.",

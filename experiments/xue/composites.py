@@ -3,9 +3,15 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import TASKS
+from experiments.core.panels import Course, Images, Line
 from experiments.core.values import Row, Value, points, share_lost
 
 CHANCE = TASKS["digit"].chance
+SETTINGS = {
+    "digits-full": "never dropped",
+    "digits-faint": "half transparent",
+    "digits-dropped": "dropped, 9 of 10",
+}
 
 
 def _digit(network: str, layer: str, variant: str = "trained") -> Row:
@@ -14,6 +20,10 @@ def _digit(network: str, layer: str, variant: str = "trained") -> Row:
 
 def _lost(network: str, variant: str = "trained") -> Value:
     return share_lost(_digit(network, "feature"), _digit(network, "embedding", variant), CHANCE)
+
+
+def _digits(layer: str, variant: str = "trained") -> tuple[Value, ...]:
+    return tuple(points(_digit(network, layer, variant)) for network in SETTINGS)
 
 
 _DROPPED = _lost("digits-dropped") - _lost("digits-full")
@@ -86,6 +96,32 @@ EXPERIMENT = Experiment(
             at_least=5.0,
             value=points(_digit("digits-faint", "feature")) - 100 * CHANCE,
             says="Half transparent digits are read {} above chance before the head.",
+        ),
+    ),
+    panels=(
+        Images(
+            name="composites-images",
+            claim=4,
+            title="Two views of each image.",
+            kinds=tuple((words, Row(network, "images")) for network, words in SETTINGS.items()),
+        ),
+        Course(
+            name="composites-accuracy",
+            claim=4,
+            title="What is read of the digit, before and after the head.",
+            levels=tuple(SETTINGS.values()),
+            lines=(
+                Line(name="before the head", values=_digits("feature")),
+                Line(name="after the head", values=_digits("embedding")),
+                Line(
+                    name="after a random head",
+                    values=_digits("embedding", "random_head"),
+                    is_null=True,
+                ),
+                Line(name="untrained", values=_digits("feature", "untrained"), is_null=True),
+            ),
+            x="",
+            y="accuracy on digits, points",
         ),
     ),
     scope="Digits of MNIST on CIFAR-10 at 16 pixels; backgrounds are redrawn in some views, without"

@@ -3,10 +3,13 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Map
 from experiments.core.values import Row, Value, mean, points
 
 MODEL = "feature-model"
 DEPTHS = (2, 3)
+RETENTIONS = tuple(round(0.05 * step, 2) for step in range(21))
+STRENGTHS = tuple(round(0.1 * step, 1) for step in range(1, 21))
 
 
 def _gap(decay: str, **settings: str) -> Value:
@@ -78,6 +81,19 @@ EXPERIMENT = Experiment(
             - points(Row("linear-chain", "gap", level=level(decay="half"))),
             says="In four linear layers on CIFAR-10 pixels the lead is {} smaller under decay.",
         ),
+    ),
+    panels=tuple(
+        Map(
+            name=f"decay-map-{decay}",
+            claim=2,
+            title=f"Lead of the layer before the head {words}, in a head of two layers.",
+            row=Row(MODEL, "lead_map", level=level(decay=decay, depth=2)),
+            x=("share of the feature that augmentation keeps", RETENTIONS),
+            y=("strength of the feature", STRENGTHS),
+            what="lead (accuracy)",
+            boundary=0.0,
+        )
+        for decay, words in (("none", "without decay"), ("half", "where half of them survive"))
     ),
     scope="A model and a linear network; decay of a nonlinear encoder is another question.",
 )

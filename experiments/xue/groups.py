@@ -3,6 +3,7 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Course, Images, Line
 from experiments.core.values import Row, Smallest, Value, mean, points
 
 GROUPS = range(8)
@@ -31,6 +32,11 @@ def _average(network: str, layer: str, variant: str = "trained") -> Value:
 def _both(value, layer: str, variant: str = "trained") -> Value:
     """Mean of both losses."""
     return mean(*(value(network, layer, variant) for network in LOSSES))
+
+
+def _each(layer: str, variant: str = "trained") -> tuple[Value, ...]:
+    both = [_groups(network, layer, variant) for network in LOSSES]
+    return tuple(points(mean(*rows)) for rows in zip(*both, strict=True))
 
 
 def _biased(task: str) -> Value:
@@ -106,6 +112,32 @@ EXPERIMENT = Experiment(
             kind="no_worse",
             value=_both(_average, "feature") - _both(_average, "embedding"),
             says="On average over groups the layer before the head is {} better.",
+        ),
+    ),
+    panels=(
+        Images(
+            name="groups-images",
+            claim=6,
+            title="One object in front of both kinds of background and beside both digits.",
+            kinds=(("groups of one class", Row(LOSSES[0], "images")),),
+        ),
+        Course(
+            name="groups-accuracy",
+            claim=6,
+            title="Accuracy in every group, mean of both losses.",
+            levels=tuple(f"{group}" for group in GROUPS),
+            lines=(
+                Line(name="before the head", values=_each("feature")),
+                Line(name="after the head", values=_each("embedding")),
+                Line(
+                    name="after a random head",
+                    values=_each("embedding", "random_head"),
+                    is_null=True,
+                ),
+                Line(name="untrained", values=_each("feature", "untrained"), is_null=True),
+            ),
+            x="group",
+            y="accuracy, points",
         ),
     ),
     scope="A stand-in for UrbanCars at 16 pixels.",

@@ -3,13 +3,23 @@
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import level
+from experiments.core.panels import Course, Line, Spectra
 from experiments.core.values import Row, forecast, log
 
 NETWORK = "linear-chain"
+LAYERS = (1, 2, 3, 4)
 
 
 def _rank(layer: str, variant: str = "trained") -> Row:
     return Row(NETWORK, "weight_erank", layer, variant=variant)
+
+
+def _ranks(variant: str) -> tuple[Row, ...]:
+    return tuple(_rank(f"layer{layer}", variant) for layer in LAYERS)
+
+
+def _spectrum(kind: str, layer: int, variant: str) -> Row:
+    return Row(NETWORK, f"{kind}_spectrum", f"layer{layer}", variant=variant)
 
 
 def _fall(variant: str = "trained"):
@@ -98,6 +108,51 @@ EXPERIMENT = Experiment(
             ),
             says="The spectrum of the data is {} as wrong about the effective ranks of the layer"
             " spectra.",
+        ),
+    ),
+    panels=(
+        Course(
+            name="unequal-ranks",
+            claim=1,
+            title="Effective rank of the weight spectrum of every layer.",
+            levels=tuple(f"layer {layer}" for layer in LAYERS),
+            lines=(
+                Line(name="trained", values=_ranks("trained")),
+                Line(name="under Adam", values=_ranks("optimizer:adam")),
+                Line(name="at the start", values=_ranks("step:0"), is_null=True),
+            ),
+            x="",
+            y="effective rank",
+        ),
+        Spectra(
+            name="unequal-weights",
+            claim=1,
+            title="Weight spectra of the layers after training.",
+            spectra=tuple(
+                (
+                    f"layer {layer}",
+                    _spectrum("weight", layer, "trained"),
+                    _spectrum("weight", layer, "theory"),
+                )
+                for layer in LAYERS
+            ),
+            x="mode",
+            y="weight (eigenvalue of the Gram)",
+        ),
+        Spectra(
+            name="unequal-layers",
+            claim=1,
+            title="Layer spectra: variances of what each layer puts out.",
+            spectra=tuple(
+                (
+                    f"layer {layer}",
+                    _spectrum("layer", layer, "trained"),
+                    _spectrum("layer", layer, "theory"),
+                )
+                for layer in LAYERS
+            ),
+            x="mode",
+            y="variance",
         ),
     ),
     scope="One data set, one depth, gradient descent from balanced layers.",

@@ -3,7 +3,8 @@
 import numpy as np
 
 from experiments.core.blocks import encode_counts
-from experiments.core.measurements import Measurement, Run, Table, make_table
+from experiments.core.measurements import Measurement, Run, Table, curve_name, make_table
+from experiments.tools.listing import curves_of, key_of, rows_of
 
 
 def runs_of(network, seeds, tier="laptop", **fields):
@@ -61,14 +62,15 @@ def whole_table(experiments, seeds=5, images=2000, without=(), seed=0):
     `without` names networks that were not run.
     """
     rng = np.random.default_rng(seed)
-    rows = {
-        row
-        for experiment in experiments.values()
-        for contrast in experiment.contrasts
-        for row in contrast.value.rows()
-        if row.network not in without
+    wanted = {network for e in experiments.values() for network in e.networks}
+    networks = sorted(wanted - set(without))
+    rows = {row for network in networks for row in rows_of(network, experiments)}
+    curves = {
+        curve_name(key_of(row, number)): _made_up_curve(row, rng)
+        for network in networks
+        for row in curves_of(network, experiments)
+        for number in range(seeds)
     }
-    networks = sorted({row.network for row in rows})
     measurements = []
     for number in range(seeds):
         difficulty = {}
@@ -111,7 +113,15 @@ def whole_table(experiments, seeds=5, images=2000, without=(), seed=0):
         for network in networks
         for number in range(seeds)
     ]
-    return make_table(measurements, runs)
+    return make_table(measurements, runs, curves)
+
+
+def _made_up_curve(row, rng):
+    if row.quantity == "images":
+        return rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    if row.quantity == "lead_map":
+        return rng.normal(size=(20, 21)) / 20 + np.linspace(-0.1, 0.1, 21)
+    return 3 * np.exp(-np.arange(20) / 4) * np.exp(0.1 * rng.normal(size=20))
 
 
 def _made_up(row, rng, images, difficulty):
