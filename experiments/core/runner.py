@@ -103,7 +103,7 @@ def run_jobs(
             experiment_progress(sum(job.cost for job in waiting), waiting[0].name) as advance,
             _executor(workers) as submit,
         ):
-            for job, outcome in _finish(waiting, submit, measure):
+            for job, outcome in _finish(waiting, submit, measure, workers):
                 if isinstance(outcome, BaseException):
                     failed.append(f"{job.name}: {type(outcome).__name__}: {outcome}")
                 else:
@@ -149,14 +149,16 @@ _Submit = Callable[[MeasureNetwork, Job], Future[tuple[Measured, float]]]
 
 
 def _finish(
-    jobs: Sequence[Job], submit: _Submit, measure: MeasureNetwork
+    jobs: Sequence[Job], submit: _Submit, measure: MeasureNetwork, workers: int
 ) -> Iterator[tuple[Job, _Outcome]]:
     """Yield jobs as they finish; each starts once those it comes after are done."""
-    waiting, running = list(jobs), {}
+    waiting: list[Job] = list(jobs)
+    running: dict[Future[tuple[Measured, float]], Job] = {}
     lost: set[tuple[str, int]] = set()
     while waiting or running:
         unfinished = {(job.network, job.seed) for job in (*waiting, *running.values())}
-        for job in [job for job in waiting if not _needs(job) & unfinished]:
+        ready = [job for job in waiting if not _needs(job) & unfinished]
+        for job in ready[: workers - len(running)]:
             waiting.remove(job)
             if _needs(job) & lost:
                 lost.add((job.network, job.seed))

@@ -150,11 +150,8 @@ def expected_by_chance(verdicts: Sequence[Verdict]) -> float:
     A primary with sampling error has an interval above zero in 2.5 % of such cases, one that asks
     for a change in either direction in 5 %.
     """
-    return sum(
-        _CHANCE.get(verdict.primary.contrast.kind, 0.025)
-        for verdict in verdicts
-        if verdict.is_tested
-    )
+    chances = [_CHANCE.get(v.primary.contrast.kind, 0.025) for v in verdicts if v.is_tested]
+    return float(sum(chances))
 
 
 def count_words(verdicts: Sequence[Verdict]) -> dict[Word, int]:

@@ -3,5 +3,5 @@
 * `transfer`: the head's output generalizes more poorly than the encoder's (claim 9).
 * `strength`: what stronger augmentation does to projector and encoder (claims 10, 11).
 * `tangents`: which directions the projector keeps (claim 12).
-* `head_shape`: what width and depth of the head do to the encoder (claim 13).
+* `heads`: what width and depth of the head do to the encoder (claim 13).
 """

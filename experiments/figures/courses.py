@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from experiments.figures.style import BLACK, COLORS, GRAY, MARKERS, drawing
+from experiments.figures.style import COLORS, GRAY, MARKERS, drawing
 
 WIDTH = 4.6
+DIM = "#555555"
 _DASHES = ("-", "--", "-.", ":")
 
 
@@ -69,8 +71,12 @@ def draw_course(
             last = np.flatnonzero(np.isfinite(mean))
             if len(last):
                 ends.append((float(mean[last[-1]]), line.name, color))
-        axes.set_xticks(places, [str(level) for level in levels])
+        axes.set_xticks(
+            places, [level if isinstance(level, str) else f"{level:g}" for level in levels]
+        )
         axes.minorticks_off()
+        if log_y:
+            _set_round_ticks(axes)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         figure.canvas.draw()
@@ -99,6 +105,16 @@ def _over_seeds(reduce, values: np.ndarray) -> np.ndarray:
     return np.where(empty, np.nan, reduce(np.where(empty, 0.0, values), axis=0))
 
 
+def _set_round_ticks(axes: Axes) -> None:
+    """Put ticks at round numbers, also where a logarithmic axis spans less than a decade."""
+    low, high = axes.get_ylim()
+    narrow = high < 4 * low
+    axes.yaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(low, high)
+
+
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write every name at its line's end, moved apart where ends are close."""
     transform = axes.transData.transform
@@ -116,6 +132,6 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             (1.02, (place - box.y0) / box.height),
             xycoords="axes fraction",
             va="center",
-            color=BLACK if color == GRAY else color,
+            color=DIM if color == GRAY else color,
             annotation_clip=False,
         )

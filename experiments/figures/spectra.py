@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.ticker import MaxNLocator
 
-from experiments.figures.style import BLACK, COLORS, MARKERS, drawing, positive
+from experiments.figures.style import BLACK, COLORS, MARKERS, drawing, legend_outside, positive
 
 WIDTH = 4.6
 
@@ -54,9 +55,10 @@ def draw_spectra(path: Path, spectra: Sequence[Spectrum], x: str, y: str) -> Non
             if spectrum.predicted is not None:
                 line = positive(np.median(spectrum.predicted, axis=0))
                 axes.plot(modes[: len(line)], line, color=color, linewidth=1.2)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_outside(axes)
 
 
 def draw_prediction(
@@ -95,4 +97,4 @@ def draw_prediction(
         axes.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color=BLACK, linewidth=0.9)
         axes.set_xlabel(f"predicted {what}")
         axes.set_ylabel(f"measured {what}")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_outside(axes)

@@ -50,7 +50,7 @@ EXPERIMENT = Experiment(
             unit="modes",
             at_least=FEWEST_MODES,
             value=Row(NETWORK, "modes"),
-            says="{} rise above the noise.",
+            says="Above the noise rise {}.",
         ),
         Contrast(
             claim=17,

@@ -7,17 +7,17 @@ from experiments.core.values import Row, Value, points
 
 TASKS = (
     ("base", "cifar10", "CIFAR-10, trained on itself"),
-    ("base", "corruptions", "corrupted CIFAR-10"),
+    ("base", "corruptions", "Corrupted CIFAR-10"),
     ("base", "fine", "CIFAR-100 from CIFAR-10"),
     ("base", "mnist", "MNIST from CIFAR-10"),
     ("strong", "cifar10", "CIFAR-10, strong augmentation"),
-    ("coarse-contrastive", "fine", "fine classes from coarse ones"),
-    ("coarse-entropy", "fine", "fine classes, cross-entropy"),
-    ("parity-contrastive", "mnist", "digits from their parity"),
-    ("digits-full", "digit", "digits never dropped"),
-    ("digits-dropped", "digit", "digits dropped in nine of ten views"),
-    ("digits-split", "digit", "digits in one view of a pair"),
-    ("groups-contrastive", "object", "objects with shortcuts"),
+    ("coarse-contrastive", "fine", "Fine classes from coarse ones"),
+    ("coarse-entropy", "fine", "Fine classes, cross-entropy"),
+    ("parity-contrastive", "mnist", "Digits from their parity"),
+    ("digits-full", "digit", "Digits never dropped"),
+    ("digits-dropped", "digit", "Digits dropped in nine of ten views"),
+    ("digits-split", "digit", "Digits in one view of a pair"),
+    ("groups-contrastive", "object", "Objects with shortcuts"),
 )
 """Network, task, words."""
 
@@ -43,6 +43,7 @@ def _pair(network: str, task: str, words: str) -> tuple[Contrast, ...]:
             name=f"{words}: training",
             role="noted",
             value=at_random - after,
+            beside=True,
             says=f"{words}: the trained head loses {{}} more.",
         ),
     )

@@ -75,7 +75,7 @@ def make_dot(row: Judged) -> dots.Dot:
     contrast = row.contrast
     return dots.Dot(
         contrast.name,
-        contrast.role,
+        "secondary" if contrast.role == "noted" and contrast.beside else contrast.role,
         tuple(row.shown(value) for value in row.values),
         row.shown(row.effect),
         row.shown(row.low),

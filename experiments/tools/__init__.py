@@ -1,4 +1,7 @@
-"""What is no claim: the registry of experiments, and tools on one's own runs.
+"""What is no claim: the registry of experiments, the commands, and tools on one's own runs.
 
 * `registry`: all experiments by name.
+* `listing`: the rows and curves that a network has to be measured for.
+* `commands`: run, judge and show experiments.
+* `command_line`: their options.
 """

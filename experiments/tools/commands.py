@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments.core.experiment import Experiment
 from experiments.core.measured import MeasureNetwork
+from experiments.core.measurements import read_table
 from experiments.core.provenance import rules_of
 from experiments.core.runner import Job, order_jobs, run_jobs
 from experiments.core.verdicts import VERDICTS, Verdict, write_verdicts
@@ -16,6 +17,7 @@ from experiments.errors import InputError
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
 from experiments.pages.publish import INDEX, write_pages
+from experiments.pages.readme import readme_table, update_readme
 from experiments.pages.sentences import sentence, verdict_words
 from experiments.tools.registry import EXPERIMENTS
 
@@ -46,7 +48,8 @@ def run(
     jobs = plan_jobs(chosen, tier, seeds or SIZES[tier].seeds)
     run_jobs(jobs, folder, measure, workers=workers or min(4, _cores()))
     shown = chosen if not names else {**shown_experiments(folder), **chosen}
-    ordered = {name: EXPERIMENTS[name] for name in EXPERIMENTS if name in shown}
+    # Pages of contrasts that belong to no claim are written wherever they have a number.
+    ordered = {n: e for n, e in EXPERIMENTS.items() if n in shown or not e.claims}
     write_verdicts(ordered, folder)
     return write_pages(ordered, folder)
 
@@ -111,6 +114,12 @@ def judge(folder: Path) -> tuple[Verdict, ...]:
 def pages(folder: Path) -> tuple[Verdict, ...]:
     """Write figures and pages from the tables of a folder."""
     return write_pages(shown_experiments(folder) or EXPERIMENTS, folder)
+
+
+def renew_readme(readme: Path, folder: Path, verdicts: Sequence[Verdict]) -> bool:
+    """Write the table of claims into a README; return whether that changed it."""
+    results = os.path.relpath(folder, readme.parent)
+    return update_readme(readme, readme_table(verdicts, read_table(folder), results))
 
 
 def shown_experiments(folder: Path) -> dict[str, Experiment]:

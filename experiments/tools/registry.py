@@ -1,7 +1,7 @@
 """All experiments by name, in the order they are listed."""
 
 from experiments.core.experiment import Experiment
-from experiments.cosentino import head_shape, strength, tangents, transfer
+from experiments.cosentino import heads, strength, tangents, transfer
 from experiments.ours import (
     cosine,
     driven,
@@ -17,15 +17,15 @@ from experiments.xue import (
     coarse,
     composites,
     corruptions,
-    decay,
     groups,
     reweighting,
-    unequal,
+    weight_decay,
+    weighting,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "unequal": unequal.EXPERIMENT,
-    "decay": decay.EXPERIMENT,
+    "weighting": weighting.EXPERIMENT,
+    "weight_decay": weight_decay.EXPERIMENT,
     "absence": absence.EXPERIMENT,
     "composites": composites.EXPERIMENT,
     "coarse": coarse.EXPERIMENT,
@@ -35,7 +35,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "transfer": transfer.EXPERIMENT,
     "strength": strength.EXPERIMENT,
     "tangents": tangents.EXPERIMENT,
-    "head_shape": head_shape.EXPERIMENT,
+    "heads": heads.EXPERIMENT,
     "ledger": ledger.EXPERIMENT,
     "settled": settled.EXPERIMENT,
     "forecast": forecast.EXPERIMENT,

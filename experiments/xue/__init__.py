@@ -1,7 +1,7 @@
 """Claims of Xue et al. 2024 on the benefits of the projection head.
 
-* `unequal`: linear layers weight features more unequally, layer by layer (claim 1).
-* `decay`: weight decay shrinks the lead of the layer before the head (claim 2).
+* `weighting`: linear layers weight features more unequally, layer by layer (claim 1).
+* `weight_decay`: weight decay shrinks the lead of the layer before the head (claim 2).
 * `absence`: features that are absent after a nonlinear head (claim 3).
 * `composites`: weak and disrupted digits on natural images (claim 4).
 * `coarse`: fine classes of networks trained on coarse ones (claim 5).

@@ -58,6 +58,15 @@ def test_only_what_is_missing_is_run(tmp_path):
     assert CALLS == [("a", 0), ("a", 1)]
 
 
+def test_each_network_is_kept_before_the_next_begins(tmp_path):
+    def looking(network, seed, tier):
+        if network == "b":
+            assert (tmp_path / "networks" / f"a-{seed}" / "runs.csv").is_file()
+        return measure(network, seed, tier)
+
+    run_jobs(jobs("a", "b"), tmp_path, looking)
+
+
 def test_networks_come_after_those_they_need(tmp_path):
     run_jobs(jobs("frozen", "base", after=("base",)), tmp_path, measure)
     assert CALLS.index(("base", 1)) < CALLS.index(("frozen", 1))

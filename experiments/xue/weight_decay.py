@@ -84,7 +84,7 @@ EXPERIMENT = Experiment(
     ),
     panels=tuple(
         Map(
-            name=f"decay-map-{decay}",
+            name=f"weight_decay-map-{decay}",
             claim=2,
             title=f"Lead of the layer before the head {words}, in a head of two layers.",
             row=Row(MODEL, "lead_map", level=level(decay=decay, depth=2)),

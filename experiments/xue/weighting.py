@@ -112,7 +112,7 @@ EXPERIMENT = Experiment(
     ),
     panels=(
         Course(
-            name="unequal-ranks",
+            name="weighting-ranks",
             claim=1,
             title="Effective rank of the weight spectrum of every layer.",
             levels=tuple(f"layer {layer}" for layer in LAYERS),
@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
             y="effective rank",
         ),
         Spectra(
-            name="unequal-weights",
+            name="weighting-weights",
             claim=1,
             title="Weight spectra of the layers after training.",
             spectra=tuple(
@@ -140,7 +140,7 @@ EXPERIMENT = Experiment(
             y="weight (eigenvalue of the Gram)",
         ),
         Spectra(
-            name="unequal-layers",
+            name="weighting-layers",
             claim=1,
             title="Layer spectra: variances of what each layer puts out.",
             spectra=tuple(

@@ -102,7 +102,7 @@ EXPERIMENT = Experiment(
     ),
     panels=(
         Course(
-            name="head_shape-defect",
+            name="heads-defect",
             claim=13,
             title="Invariance defect of the feature under five heads.",
             levels=HEADS,
