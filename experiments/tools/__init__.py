@@ -2,6 +2,7 @@
 
 * `registry`: all experiments by name.
 * `listing`: the rows and curves that a network has to be measured for.
-* `commands`: run, judge and show experiments.
+* `judging`: judge the tables of a folder.
+* `commands`: run and show experiments.
 * `command_line`: their options.
 """

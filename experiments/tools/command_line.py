@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from experiments.core.measured import MeasureNetwork
+from experiments.core.verdicts import Verdict
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
 
@@ -55,24 +56,25 @@ def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
     Raises:
       InputError: The input cannot be used.
     """
-    # Imported here, so that --help answers before figures and SciPy have loaded.
-    from experiments.tools import commands  # noqa: PLC0415
-
     if options.name == "list":
         for name, experiment in EXPERIMENTS.items():
             claims = ", ".join(str(claim.id) for claim in experiment.claims)
             note = f" (claim{'s' * (len(experiment.claims) > 1)} {claims})" if claims else ""
             print(f"{name:<13}{experiment.question}{note}")
         return 0
+    # Imported on use: judging needs no figures.
+    from experiments.tools import judging  # noqa: PLC0415
+
     if options.name == "judge":
-        commands.print_verdicts(commands.judge(options.folder), options.folder)
+        judging.print_verdicts(judging.judge(options.folder))
         return 0
+    from experiments.tools import commands  # noqa: PLC0415
+
     if options.name == "pages":
         verdicts = commands.pages(options.folder)
         if options.readme is not None:
             commands.renew_readme(options.readme, options.folder, verdicts)
-        commands.print_verdicts(verdicts, options.folder)
-        return 0
+        return _show(verdicts, options.folder)
     folder = options.out or Path("runs") / f"{options.name}-{options.tier}"
     names = () if options.name == "all" else (options.name,)
     verdicts = commands.run(
@@ -83,8 +85,7 @@ def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
         seeds=_read_seeds(options.seeds),
         workers=options.jobs,
     )
-    commands.print_verdicts(verdicts, folder)
-    return 0
+    return _show(verdicts, folder)
 
 
 def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
@@ -99,6 +100,15 @@ def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _show(verdicts: tuple[Verdict, ...], folder: Path) -> int:
+    from experiments.pages.publish import INDEX  # noqa: PLC0415
+    from experiments.tools.judging import print_verdicts  # noqa: PLC0415
+
+    print_verdicts(verdicts)
+    print(f"open {folder / INDEX}")
+    return 0
 
 
 def _read_seeds(text: str | None) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,13 @@ from experiments.core.measured import MeasureNetwork
 from experiments.core.measurements import read_table
 from experiments.core.provenance import rules_of
 from experiments.core.runner import Job, order_jobs, run_jobs
-from experiments.core.verdicts import VERDICTS, Verdict, write_verdicts
+from experiments.core.verdicts import Verdict, write_verdicts
 from experiments.errors import InputError
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
-from experiments.pages.publish import INDEX, write_pages
+from experiments.pages.publish import write_pages
 from experiments.pages.readme import readme_table, update_readme
-from experiments.pages.sentences import sentence, verdict_words
+from experiments.tools.judging import shown_experiments
 from experiments.tools.registry import EXPERIMENTS
 
 
@@ -97,20 +96,6 @@ def config_digest(network: str, tier: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def print_verdicts(verdicts: Sequence[Verdict], folder: Path) -> None:
-    """Print a line for each claim, and where the pages are."""
-    for verdict in verdicts:
-        primary = verdict.primary
-        effect = sentence(primary) if primary.is_measured else verdict.reason
-        print(f"{verdict.claim.id:3d}  {verdict_words(verdict):18s} {effect}")
-    print(f"open {folder / INDEX}")
-
-
-def judge(folder: Path) -> tuple[Verdict, ...]:
-    """Write `verdicts.json` from the tables of a folder."""
-    return write_verdicts(shown_experiments(folder) or EXPERIMENTS, folder)
-
-
 def pages(folder: Path) -> tuple[Verdict, ...]:
     """Write figures and pages from the tables of a folder."""
     return write_pages(shown_experiments(folder) or EXPERIMENTS, folder)
@@ -120,26 +105,6 @@ def renew_readme(readme: Path, folder: Path, verdicts: Sequence[Verdict]) -> boo
     """Write the table of claims into a README; return whether that changed it."""
     results = os.path.relpath(folder, readme.parent)
     return update_readme(readme, readme_table(verdicts, read_table(folder), results))
-
-
-def shown_experiments(folder: Path) -> dict[str, Experiment]:
-    """Return the experiments whose claims the `verdicts.json` of a folder has; none without one.
-
-    Raises:
-      InputError: The file is damaged.
-    """
-    path = folder / VERDICTS
-    if not path.is_file():
-        return {}
-    try:
-        claims = {claim["id"] for claim in json.loads(path.read_bytes())["claims"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete it and judge anew") from error
-    return {
-        name: experiment
-        for name, experiment in EXPERIMENTS.items()
-        if not experiment.claims or claims & {claim.id for claim in experiment.claims}
-    }
 
 
 def _cost(network: str) -> float:

@@ -2,15 +2,17 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 
 import pytest
 
 from experiments.core.measured import Measured
-from experiments.core.measurements import Run, make_table, read_table
+from experiments.core.measurements import Run, make_table, read_table, write_table
 from experiments.core.names import check_names
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import PILOT_SEEDS, TRAININGS
-from experiments.tools import commands
+from experiments.tools import commands, judging
 from experiments.tools.command_line import main
 from experiments.tools.listing import curves_of, find_missing, rows_of
 from experiments.tools.registry import EXPERIMENTS
@@ -84,7 +86,7 @@ def test_an_experiment_runs_judges_and_draws(tmp_path, capsys, measure):
     assert {name: (out / name).read_bytes() for name in written} == written
     # A second experiment in the same folder is shown beside the first.
     assert main(["cosine", *arguments[1:]], measure) == 0
-    claims = [verdict.claim.id for verdict in commands.judge(out)]
+    claims = [verdict.claim.id for verdict in judging.judge(out)]
     assert claims == [14, 18]
 
 
@@ -115,3 +117,17 @@ def test_what_is_missing_is_named():
     few = dataclasses.replace(make_table(rows, table.runs.values()), curves={})
     missing = find_missing("joint-cosine", 0, few, {"ledger": EXPERIMENTS["ledger"]})
     assert missing == ("joint-cosine, seed 0, trained, ledger_bound",)
+
+
+def test_judging_loads_no_framework_and_no_figures(tmp_path):
+    table = whole_table({"ledger": EXPERIMENTS["ledger"]}, seeds=3, images=200)
+    write_table(table, tmp_path)
+    program = """
+import sys
+from experiments.tools.command_line import main
+assert main(["judge", sys.argv[1]], None) == 0
+heavy = {"jax", "flax", "matplotlib", "theory", "ssljax", "tensorflow_datasets"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)
+    assert (tmp_path / "verdicts.json").is_file()
