@@ -36,6 +36,7 @@ def index_page(
     thumbnails: Mapping[int, Path],
     measured: Table,
     others: Mapping[str, str],
+    tiers: Mapping[str, Sequence[Verdict]],
 ) -> bytes:
     """Return the page of all claims.
 
@@ -44,6 +45,7 @@ def index_page(
       thumbnails: Of the primaries that have an effect, by claim.
       measured: For tier and provenance.
       others: Questions that belong to no claim, by the file of their page.
+      tiers: Verdicts of other tiers, shown beside, by the address of their page.
     """
     environment = describe_environment(measured)
     links = [
@@ -57,7 +59,7 @@ def index_page(
             "</div>",
             paragraph(counts_line(verdicts, measured.tier(), environment), "soft"),
             table(
-                (_line(verdict, thumbnails) for verdict in verdicts),
+                (_line(verdict, thumbnails, tiers) for verdict in verdicts),
                 ("", "claim", "verdict", "effect [95 % interval]", "beside it", ""),
                 "claims",
             ),
@@ -73,7 +75,9 @@ def index_page(
     )
 
 
-def _line(verdict: Verdict, thumbnails: Mapping[int, Path]) -> tuple[str, ...]:
+def _line(
+    verdict: Verdict, thumbnails: Mapping[int, Path], tiers: Mapping[str, Sequence[Verdict]]
+) -> tuple[str, ...]:
     claim, primary = verdict.claim, verdict.primary
     details = verdict_details(verdict)
     more = f"<br><small>{escape(details)}</small>" if details else ""
@@ -89,13 +93,28 @@ def _line(verdict: Verdict, thumbnails: Mapping[int, Path]) -> tuple[str, ...]:
         str(claim.id),
         f"{escape(claim.statement)} <small>({escape(claim.source)})</small>",
         f'<span class="word {word_class(verdict.word)}">{escape(verdict_words(verdict))}</span>'
-        f"{more}",
+        f"{more}{_elsewhere(claim.id, tiers)}",
         effect,
         escape(beside(verdict)),
         f'<span class="{gray}"><img class="thumbnail" src="{embed(picture)}"'
         f' alt="{escape(effect_with_interval(primary))}"></span>'
         if picture
         else "",
+    )
+
+
+def _elsewhere(claim: int, tiers: Mapping[str, Sequence[Verdict]]) -> str:
+    """Return the word of a claim in other tiers."""
+    found = [
+        (address, verdict)
+        for address, verdicts in tiers.items()
+        for verdict in verdicts
+        if verdict.claim.id == claim and verdict.word != "not run"
+    ]
+    return "".join(
+        f'<br><small><a href="{escape(address)}">{escape(Path(address).parent.name)}</a>:'
+        f" {escape(verdict_words(verdict))}</small>"
+        for address, verdict in found
     )
 
 

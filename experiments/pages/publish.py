@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.core.contrasts import judge_contrast
 from experiments.core.experiment import Experiment
-from experiments.core.measurements import Table, read_table
+from experiments.core.measurements import MEASUREMENTS, Table, read_table
 from experiments.core.verdicts import Verdict, judge
 from experiments.figures.dots import draw_thumbnail
 from experiments.files import write_bytes
@@ -46,8 +46,21 @@ def write_pages(experiments: Mapping[str, Experiment], folder: Path) -> tuple[Ve
         for name, experiment in experiments.items()
         if _write_beside(name, experiment, table, folder)
     }
-    write_bytes(folder / INDEX, index_page(verdicts, thumbnails, table, others))
+    tiers = {
+        f"../{other.name}/{INDEX}": judge(experiments, read_table(other))
+        for other in find_other_tiers(folder)
+    }
+    write_bytes(folder / INDEX, index_page(verdicts, thumbnails, table, others, tiers))
     return verdicts
+
+
+def find_other_tiers(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of other tiers beside one of committed results, `results/TIER`."""
+    folder = folder.resolve()
+    if folder.parent.name != "results":
+        return ()
+    found = sorted(folder.parent.glob(f"*/{MEASUREMENTS}"))
+    return tuple(path.parent for path in found if path.parent != folder)
 
 
 def _write_beside(name: str, experiment: Experiment, table: Table, folder: Path) -> bool:

@@ -25,7 +25,8 @@ def effect_with_interval(row: Judged) -> str:
         numbers = [_signed(number) for number in numbers]
     effect, low, high = numbers
     words = "" if unit == "share" else f" {unit}"
-    return f"{effect} [{low}, {high}]{words}"
+    # No line ends inside an interval, or between a number and the word that it counts.
+    return f"{effect} [{low},\N{NO-BREAK SPACE}{high}]{words}"
 
 
 def sentence(row: Judged) -> str:
@@ -35,7 +36,7 @@ def sentence(row: Judged) -> str:
 
 def seeds_words(row: Judged) -> str:
     """Return how many seeds an effect rests on."""
-    return f"{len(row.seeds)} seeds"
+    return f"{len(row.seeds)}\N{NO-BREAK SPACE}seeds"
 
 
 def margin_words(row: Judged) -> str:
@@ -45,7 +46,8 @@ def margin_words(row: Judged) -> str:
         return ""
     if contrast.role == "gate":
         least = contrast.at_least or 0.0
-        return f"needs {_number(least)} {contrast.unit}" if least else "must be above 0"
+        bar = f"{_number(least)} {contrast.unit}" if least else "0"
+        return f"one-sided 95 % end must reach {bar}"
     if contrast.kind == "identity":
         return "below 1 holds, above 10 is excluded"
     margin = _number(row.shown(contrast.smallest_effect))

@@ -1,5 +1,6 @@
 """Pages: complete in one file, the same bytes twice, and true to the verdicts."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.core.contrasts import Contrast, judge_contrast
-from experiments.core.measurements import write_table
+from experiments.core.measurements import make_table, write_table
 from experiments.core.values import Row, log, points
 from experiments.core.verdicts import write_verdicts
 from experiments.errors import InputError
@@ -98,9 +99,11 @@ def test_sentences_carry_effects():
         return judge_contrast(contrast, table)
 
     lead = judged(points(Row("a", "accuracy")) - 50.0, "The layer is {} better.")
-    assert sentences.sentence(lead) == "The layer is +1.7 [+0.9, +2.6] points better."
+    assert (
+        sentences.sentence(lead) == "The layer is +1.7 [+0.9,\N{NO-BREAK SPACE}+2.6] points better."
+    )
     factor = judged(log(Row("b", "defect")), "It is {} smaller.", unit="times")
-    assert sentences.sentence(factor) == "It is 1.40 [1.27, 1.55] times smaller."
+    assert sentences.sentence(factor) == "It is 1.40 [1.27,\N{NO-BREAK SPACE}1.55] times smaller."
 
 
 @pytest.mark.parametrize(
@@ -137,3 +140,16 @@ def test_the_readme_has_the_words_of_verdicts_json(pages, tmp_path):
     assert readme.read_text().endswith("\n\nRest\n")
     with pytest.raises(InputError, match="no lines"):
         insert_table("nothing", table)
+
+
+def test_tiers_are_shown_side_by_side(pages, tmp_path):
+    few = {"ledger": EXPERIMENTS["ledger"]}
+    for tier in ("laptop", "workstation"):
+        table = whole_table(few, seeds=3, images=200)
+        runs = [dataclasses.replace(run, tier=tier) for run in table.runs.values()]
+        write_table(make_table(table.rows.values(), runs), tmp_path / "results" / tier)
+    write_pages(few, tmp_path / "results" / "laptop")
+    index = (tmp_path / "results" / "laptop" / "report.html").read_text()
+    assert '<a href="../workstation/report.html">workstation</a>: reproduced' in index
+    # Elsewhere nothing is looked for beside a folder.
+    assert "../" not in (pages[0] / "report.html").read_text()
