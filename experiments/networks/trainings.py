@@ -38,14 +38,17 @@ class Training:
       widths: Of the head's layers, as multiples of the feature's width.
       kappa: Of a reweighting head.
       centered: Whether the feature is centered, as the theory of linear heads assumes.
+      feature_scale: Fixed factor on the feature.
       norm: Normalization of the encoder: `batch` or `group`.
       optimizer: `adamw` or `sgd`.
       learning_rate: At its peak.
       momentum: Of `sgd`.
+      warmup: Share of the steps in which the learning rate rises.
       constant: Whether the learning rate stays at its peak (else it falls along a cosine).
       weight_decay: Of the encoder.
       head_weight_decay: Of the head.
       batch_size: Pairs a step, or images where the loss takes single views.
+      sampling: `epoch`, or `replacement`.
       steps: At the laptop tier.
       observers: Compiled into the step: `ledger`, `moments`.
     """
@@ -68,14 +71,17 @@ class Training:
     widths: tuple[float, ...] = (1.0, 1.0)
     kappa: float = 1.5
     centered: bool = False
+    feature_scale: float = 1.0
     norm: Literal["batch", "group"] = "batch"
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 2e-3
     momentum: float = 0.0
+    warmup: float = 0.05
     constant: bool = False
     weight_decay: float = 1e-4
     head_weight_decay: float = 1e-4
     batch_size: int = 128
+    sampling: Literal["epoch", "replacement"] = "epoch"
     steps: int = 800
     observers: tuple[str, ...] = ()
 
@@ -84,14 +90,16 @@ _JOINT = Training(
     what="a linear head of two layers on a centered feature, plain descent",
     head="linear",
     centered=True,
+    feature_scale=0.25,
     loss="spectral",
     optimizer="sgd",
     learning_rate=0.02,
+    warmup=0.0,
     constant=True,
     weight_decay=1e-3,
     head_weight_decay=0.05,
     batch_size=64,
-    steps=1500,
+    steps=3000,
     observers=("ledger", "moments"),
 )
 _DIGITS = Training(
@@ -121,13 +129,16 @@ _DRIVEN = Training(
     head="linear",
     widths=(1.0, 0.5),
     centered=True,
+    feature_scale=0.25,
     norm="group",
     loss="spectral",
     optimizer="sgd",
     learning_rate=0.01,
     momentum=0.9,
+    warmup=1 / 12,
     weight_decay=1e-3,
     head_weight_decay=0.05,
+    sampling="replacement",
     steps=600,
     observers=("moments",),
 )

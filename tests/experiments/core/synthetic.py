@@ -12,11 +12,11 @@ def runs_of(network, seeds, tier="laptop", **fields):
 
 
 def plain_table(rows):
-    """A table of exact numbers: {(network, quantity, variant): values by seed}."""
+    """A table of exact numbers: {(network, quantity, variant[, layer, task]): values by seed}."""
     measurements, runs = [], {}
-    for (network, quantity, variant), values in rows.items():
+    for (network, quantity, *rest), values in rows.items():
         for seed, value in enumerate(values):
-            measurements.append(Measurement(network, seed, quantity, value, variant=variant))
+            measurements.append(Measurement(network, seed, quantity, float(value), *rest))
             runs[network, seed] = Run(network, seed, "laptop")
     return make_table(measurements, runs.values())
 
