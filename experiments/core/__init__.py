@@ -1,4 +1,4 @@
-"""What all experiments share: the table of measurements, contrasts, verdicts, the runner, pages.
+"""What all experiments share: the table of measurements, contrasts, verdicts, the runner.
 
 In reading order:
 
@@ -8,9 +8,10 @@ In reading order:
 * `values`: arithmetic on rows of the table, as it would be written in a paper.
 * `intervals`: intervals over seeds and test images, and what they decide.
 * `contrasts`: one question to the table, and its answer.
+* `panels`: records of figures: what they show of the table.
 * `experiment`: claims, contrasts and panels of one experiment.
 * `verdicts`: the word of each claim, and `verdicts.json`.
-* `panels`: what figures show of the table, and their captions.
-* `runner`: trains and measures what is missing, then judges, draws and writes.
-* `pages`, `claim_page`, `readme`: the index, a page for each claim, the table of the README.
+* `measured`: what measuring one network gives to the runner.
+* `provenance`: the checkout, the versions, the rules at the time of a run.
+* `runner`: trains and measures what a folder lacks.
 """
