@@ -30,6 +30,10 @@ from experiments.progress import experiment_progress
 COMMITTED = "experiments/results"
 
 
+class NetworksFailedError(RuntimeError):
+    """Some networks could not be trained or measured; the others are kept."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One network of one seed.
@@ -73,13 +77,15 @@ def run_jobs(
       The table of everything that the folder holds.
 
     Raises:
-      InputError: The folder is for committed results and the checkout is modified, it holds another
-        tier, or some networks failed; the others are kept.
+      InputError: The folder is for committed results and the checkout is modified, or it holds
+        another tier.
+      NetworksFailedError: Some networks failed; the others are kept.
     """
     commit, dirty = read_checkout()
     refuse_modified(folder, dirty)
     waiting = [job for job in jobs if not _is_complete(job, folder)]
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
+    start, total, done = time.monotonic(), sum(job.cost for job in waiting), 0.0
 
     def keep(job: Job, measured: Measured, seconds: float) -> None:
         run = dataclasses.replace(
@@ -100,21 +106,26 @@ def run_jobs(
 
     if waiting:
         with (
-            experiment_progress(sum(job.cost for job in waiting), waiting[0].name) as advance,
+            experiment_progress(total, waiting[0].name) as advance,
             _executor(workers) as submit,
         ):
             for job, outcome in _finish(waiting, submit, measure, workers):
                 if isinstance(outcome, BaseException):
-                    failed.append(f"{job.name}: {type(outcome).__name__}: {outcome}")
+                    message = f"{type(outcome).__name__}: {outcome}"
+                    failed.setdefault(message, []).append(job.name)
                 else:
                     keep(job, *outcome)
-                advance(f"{job.name} done", job.cost)
+                done += job.cost
+                left = (time.monotonic() - start) * (total - done) / done / 60
+                advance(f"{job.name} {_ended(outcome)}, {left:.0f} min left", job.cost)
     table = collect_parts(folder)
     write_table(table, folder)
     if failed:
-        raise InputError(
-            f"{len(failed)} of {len(jobs)} networks failed; the others are kept, the same command"
-            f" tries these again: {'; '.join(failed)}"
+        causes = "; ".join(f"{_names(names)}: {cause}" for cause, names in failed.items())
+        count = sum(map(len, failed.values()))
+        raise NetworksFailedError(
+            f"{count} of {len(jobs)} networks failed; the others are kept, the same command tries"
+            f" these again: {causes}"
         )
     return table
 
@@ -130,6 +141,14 @@ def refuse_modified(folder: Path, dirty: bool) -> None:
             f"{folder} holds committed results and the checkout is modified; commit first, or write"
             " elsewhere with --out"
         )
+
+
+def _ended(outcome: "_Outcome") -> str:
+    return "failed" if isinstance(outcome, BaseException) else "done"
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _is_complete(job: Job, folder: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from experiments.core.measured import MeasureNetwork
+from experiments.core.runner import NetworksFailedError
 from experiments.core.verdicts import Verdict
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
@@ -34,7 +35,10 @@ def add_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
         )
         one.add_argument("--seeds", help="with commas, in place of those of the tier")
         one.add_argument(
-            "--jobs", type=int, default=0, help="networks side by side; 0: one a core, at most 4"
+            "--jobs",
+            type=int,
+            default=0,
+            help="networks side by side; 0: one a core, at most 4, and one on an accelerator",
         )
     for name, words in (
         ("judge", "write verdicts.json from the tables of a folder"),
@@ -89,7 +93,10 @@ def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
 
 
 def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
-    """Run the command line; return the exit code: 0, or 2 for input that cannot be used."""
+    """Run the command line; return the exit code.
+
+    0 is done, 1 that networks failed, 2 that the input cannot be used, 130 that it was stopped.
+    """
     parser = _Parser(prog="python -m experiments", description=__doc__)
     add_commands(parser.add_subparsers(dest="name", metavar="NAME", required=True))
     try:
@@ -97,6 +104,9 @@ def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except NetworksFailedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return 130

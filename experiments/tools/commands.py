@@ -38,14 +38,14 @@ def run(
       tier: A name of `SIZES`.
       measure: Trains and measures one network.
       seeds: Instead of those of the tier.
-      workers: Networks side by side; 0 for one a core, at most four.
+      workers: Networks side by side; 0 for one a core, at most four, and one on an accelerator.
 
     Raises:
       InputError: A name is unknown, or what `run_jobs` refuses.
     """
     chosen = choose(names)
     jobs = plan_jobs(chosen, tier, seeds or SIZES[tier].seeds)
-    run_jobs(jobs, folder, measure, workers=workers or min(4, _cores()))
+    run_jobs(jobs, folder, measure, workers=workers or _side_by_side())
     shown = chosen if not names else {**shown_experiments(folder), **chosen}
     # Pages of contrasts that belong to no claim are written wherever they have a number.
     ordered = {n: e for n, e in EXPERIMENTS.items() if n in shown or not e.claims}
@@ -112,6 +112,13 @@ def _cost(network: str) -> float:
     return (
         120.0 if training.kind != "encoder" else 40.0 + training.steps * training.batch_size / 900
     )
+
+
+def _side_by_side() -> int:
+    """Return how many networks run at once: an accelerator takes one, cores one each up to four."""
+    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev").glob("accel[0-9]*")):
+        return 1
+    return min(4, _cores())
 
 
 def _cores() -> int:

@@ -8,7 +8,7 @@ import pytest
 from experiments.core import provenance, runner
 from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, read_table
-from experiments.core.runner import Job, order_jobs, refuse_modified, run_jobs
+from experiments.core.runner import Job, NetworksFailedError, order_jobs, refuse_modified, run_jobs
 from experiments.errors import InputError
 
 CALLS = []
@@ -73,7 +73,7 @@ def test_networks_come_after_those_they_need(tmp_path):
 
 
 def test_one_failure_loses_one_network(tmp_path):
-    with pytest.raises(InputError, match=r"1 of 4 networks failed.*b, seed 1.*no memory"):
+    with pytest.raises(NetworksFailedError, match=r"1 of 4 networks failed.*b, seed 1.*no memory"):
         run_jobs(jobs("b", "a"), tmp_path, fail_once)
     assert sorted(read_table(tmp_path).runs) == [("a", 0), ("a", 1), ("b", 0)]
     CALLS.clear()
@@ -83,7 +83,7 @@ def test_one_failure_loses_one_network(tmp_path):
 
 def test_what_needs_a_failed_network_is_not_run(tmp_path):
     wanted = [Job("b", 1, "laptop", ""), Job("frozen", 1, "laptop", "", after=("b",))]
-    with pytest.raises(InputError, match="a network that it needs failed"):
+    with pytest.raises(NetworksFailedError, match="a network that it needs failed"):
         run_jobs(wanted, tmp_path, fail_once)
 
 
