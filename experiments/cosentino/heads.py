@@ -79,7 +79,7 @@ EXPERIMENT = Experiment(
             kind="two_sided",
             unit="times",
             value=_log_defect("deep") - _log_defect("base"),
-            says="It is {} as large under the deep head as under one hidden layer.",
+            says="The feature's defect is {} as large under three hidden layers as under one.",
         ),
         Contrast(
             claim=13,

@@ -129,7 +129,7 @@ _INVARIANCE = (
         role="noted",
         unit="times",
         value=_log_ratio("weak", "untrained") - _log_ratio("strong", "untrained"),
-        says="In untrained networks the same fall is {}.",
+        says="In untrained networks the defect falls {} as much after the head as before it.",
     ),
     Contrast(
         claim=10,
@@ -179,7 +179,8 @@ _DIMENSION = (
         unit="share",
         needs=("learned(cifar10)", "fitted(weak)", "fitted(strong)", "readable"),
         value=_information_lost("strong") - _information_lost("weak"),
-        says="At strong augmentation the head loses {} more of it than at weak.",
+        says="The head loses {} more of what is read of image properties at strong augmentation than"
+        " at weak.",
     ),
     Contrast(
         claim=11,
@@ -210,7 +211,8 @@ EXPERIMENT = Experiment(
         Claim(
             11,
             "the projector loses dimensions",
-            "It does so by eliminating information and by projecting to a low dimension.",
+            "The projector becomes invariant by eliminating information and by projecting to a low"
+            " dimension.",
             COSENTINO,
             "Abstract.",
             "The effective rank (exponential of the entropy of normalized variances, clean test"

@@ -68,7 +68,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_overlap("data") - _overlap("augmentation"),
-            says="They overlap {} more with the data's plane than with the augmentation's tangent.",
+            says="The directions kept overlap {} more with the data's plane than with the augmentation's"
+            " tangent.",
         ),
         Contrast(
             claim=12,
@@ -76,7 +77,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_overlap("data") - _overlap("data", at="other"),
-            says="They overlap {} more with the plane at the same image than at other images.",
+            says="The directions kept overlap {} more with the data's plane at the same image than at"
+            " other images.",
             beside=True,
         ),
         Contrast(
@@ -85,7 +87,7 @@ EXPERIMENT = Experiment(
             role="noted",
             unit="share",
             value=_share_of_ceiling("strong"),
-            says="At strong augmentation they reach {} of the way.",
+            says="At strong augmentation the directions kept reach {} of the way.",
         ),
     ),
     scope="One network on CIFAR-10 at 16 pixels; planes of fixed dimension.",

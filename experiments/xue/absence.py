@@ -65,7 +65,7 @@ EXPERIMENT = Experiment(
             unit="times",
             margin=math.log(10.0),
             value=_LOST - _LOST_LINEARLY,
-            says="That is {} as much as without the nonlinearity, trained for as long.",
+            says="A head with the nonlinearity loses {} as much amplitude as one without it.",
             beside=True,
         ),
         Contrast(

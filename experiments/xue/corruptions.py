@@ -53,7 +53,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             value=points(_accuracy("embedding", variant="random_head"))
             - points(_accuracy("embedding")),
-            says="After a random head they are classified {} better than after the trained one.",
+            says="Corrupted images are classified {} better after a random head than after the trained"
+            " one.",
             beside=True,
         ),
         Contrast(
@@ -62,14 +63,15 @@ EXPERIMENT = Experiment(
             role="secondary",
             value=points(_accuracy("feature", clean="equal"))
             - points(_accuracy("embedding", clean="equal")),
-            says="At equal accuracy on clean images they are classified {} better before the head.",
+            says="At equal accuracy on clean images, corrupted ones are classified {} better before the"
+            " head.",
         ),
         Contrast(
             claim=7,
             name="beside no head",
             role="secondary",
             value=points(_accuracy("feature")) - points(_accuracy("feature", network="none")),
-            says="They are classified {} better than by a network trained without a head.",
+            says="Before the head they are classified {} better than in a network without one.",
         ),
     ),
     scope="Synthetic corruptions of small images, a stand-in for shifted ImageNet.",

@@ -43,7 +43,7 @@ EXPERIMENT = Experiment(
             name="shrinking of the lead",
             role="primary",
             value=_gap("none") - _gap("half"),
-            says="The lead is {} smaller under decay.",
+            says="The lead of the layer before the head is {} smaller under decay.",
         ),
         Contrast(
             claim=2,

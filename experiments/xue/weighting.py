@@ -61,7 +61,7 @@ EXPERIMENT = Experiment(
             role="noted",
             value=_fall("step:0"),
             unit="times",
-            says="Before training it is {} smaller, because the layers start balanced.",
+            says="Before training it is {} smaller in layer 4, because layers start balanced.",
             beside=True,
         ),
         Contrast(
