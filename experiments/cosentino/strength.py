@@ -179,7 +179,8 @@ _DIMENSION = (
         unit="share",
         needs=("learned(cifar10)", "fitted(weak)", "fitted(strong)", "readable"),
         value=_information_lost("strong") - _information_lost("weak"),
-        says="The head loses {} more of what is read of image properties at strong augmentation than"
+        says="The head loses {} more of what is read of image properties at strong augmentation"
+        " than"
         " at weak.",
     ),
     Contrast(

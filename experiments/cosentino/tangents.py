@@ -68,7 +68,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_overlap("data") - _overlap("augmentation"),
-            says="The directions kept overlap {} more with the data's plane than with the augmentation's"
+            says="The directions kept overlap {} more with the data's plane than with the"
+            " augmentation's"
             " tangent.",
         ),
         Contrast(
@@ -77,7 +78,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_overlap("data") - _overlap("data", at="other"),
-            says="The directions kept overlap {} more with the data's plane at the same image than at"
+            says="The directions kept overlap {} more with the data's plane at the same image"
+            " than at"
             " other images.",
             beside=True,
         ),

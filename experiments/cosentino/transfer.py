@@ -69,7 +69,8 @@ EXPERIMENT = Experiment(
             name="training, not a further layer",
             role="secondary",
             value=mean(*(_training(net, task) for net in NETWORKS for task in TRANSFERRED)),
-            says="Other data sets are read {} better after a random head than after the trained one.",
+            says="Other data sets are read {} better after a random head than after the trained"
+            " one.",
             beside=True,
         ),
         Contrast(

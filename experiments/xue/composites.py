@@ -77,7 +77,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             unit="share",
             value=_DROPPED - _AT_RANDOM,
-            says="Dropping digits raises the share lost by {} more in a trained head than in a random"
+            says="Dropping digits raises the share lost by {} more in a trained head than in a"
+            " random"
             " one.",
             beside=True,
         ),

@@ -53,7 +53,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             value=points(_accuracy("embedding", variant="random_head"))
             - points(_accuracy("embedding")),
-            says="Corrupted images are classified {} better after a random head than after the trained"
+            says="Corrupted images are classified {} better after a random head than after the"
+            " trained"
             " one.",
             beside=True,
         ),
@@ -63,7 +64,8 @@ EXPERIMENT = Experiment(
             role="secondary",
             value=points(_accuracy("feature", clean="equal"))
             - points(_accuracy("embedding", clean="equal")),
-            says="At equal accuracy on clean images, corrupted ones are classified {} better before the"
+            says="At equal accuracy on clean images, corrupted ones are classified {} better"
+            " before the"
             " head.",
         ),
         Contrast(
