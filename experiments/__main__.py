@@ -9,6 +9,11 @@ from typing import NoReturn
 
 from experiments.catalog import EXPERIMENTS
 from experiments.errors import InputError
+from experiments.tools.table_commands import (
+    TABLE_COMMANDS,
+    add_table_commands,
+    run_table_command,
+)
 
 SCALES = ("smoke", "laptop", "paper")
 EPILOG = """examples:
@@ -16,6 +21,8 @@ EPILOG = """examples:
   python -m experiments compare runs/digits_resnet --settle --out runs/compare
   python -m experiments compare FEATURES.npz --weight-decay 0.1 --out runs/compare
   python -m experiments spectra runs/digits_smoke
+  python -m experiments judge runs/tables    # measurements.csv, runs.csv -> verdicts.json
+  python -m experiments pages runs/tables    # figures, report.html and a page for each claim
   python -m experiments speed --only theory --out runs/speed
   python -m experiments train digits_linear --observe ranks,defects,ledger
 
@@ -117,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument(
         "--large", action="store_true", help="also dimension 10000: minutes and 8 GiB"
     )
+    add_table_commands(commands)
     commands.add_parser(
         "train",
         add_help=False,
@@ -127,12 +135,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one experiment; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] and words[0] in TABLE_COMMANDS:
+        return _work_on_tables(words)
     # Imported here, so that --help and a mistyped name answer before jax has loaded.
     from ssljax.system.errors import UsageError  # noqa: PLC0415
     from theory.linalg.errors import InputError as TheoryError  # noqa: PLC0415
 
     try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
         if words[:1] == ["train"]:
             from experiments.train import run_train  # noqa: PLC0415
 
@@ -149,6 +159,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what was finished before is kept", file=sys.stderr)
         return 130
+
+
+def _work_on_tables(words: list[str]) -> int:
+    """Judge or draw tables, which needs no jax."""
+    try:
+        return run_table_command(_parser().parse_args(words))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def _keep_compiled_programs() -> None:

@@ -5,4 +5,5 @@
 * `judging`: judge the tables of a folder.
 * `commands`: run and show experiments.
 * `command_line`: their options.
+* `table_commands`: the commands that need tables only.
 """

@@ -7,9 +7,14 @@ from typing import NoReturn
 
 from experiments.core.measured import MeasureNetwork
 from experiments.core.runner import NetworksFailedError
-from experiments.core.verdicts import Verdict
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
+from experiments.tools.table_commands import (
+    TABLE_COMMANDS,
+    add_table_commands,
+    run_table_command,
+    show_verdicts,
+)
 
 TIERS = ("smoke", "laptop", "workstation", "paper")
 
@@ -23,6 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 def add_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Add the commands that run, judge and show experiments to a parser."""
+    add_table_commands(commands)
     commands.add_parser("list", help="the experiments, what each asks, and its claims")
     for name in ("all", *EXPERIMENTS):
         question = "every experiment" if name == "all" else EXPERIMENTS[name].question
@@ -40,14 +46,6 @@ def add_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
             default=0,
             help="networks side by side; 0: one a core, at most 4, and one on an accelerator",
         )
-    for name, words in (
-        ("judge", "write verdicts.json from the tables of a folder"),
-        ("pages", "write figures and pages from the tables of a folder"),
-    ):
-        one = commands.add_parser(name, help=words)
-        one.add_argument("folder", type=Path)
-        if name == "pages":
-            one.add_argument("--readme", type=Path, help="README whose table of claims is renewed")
 
 
 def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
@@ -66,19 +64,10 @@ def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
             note = f" (claim{'s' * (len(experiment.claims) > 1)} {claims})" if claims else ""
             print(f"{name:<13}{experiment.question}{note}")
         return 0
-    # Imported on use: judging needs no figures.
-    from experiments.tools import judging  # noqa: PLC0415
-
-    if options.name == "judge":
-        judging.print_verdicts(judging.judge(options.folder))
-        return 0
+    if options.name in TABLE_COMMANDS:
+        return run_table_command(options)
     from experiments.tools import commands  # noqa: PLC0415
 
-    if options.name == "pages":
-        verdicts = commands.pages(options.folder)
-        if options.readme is not None:
-            commands.renew_readme(options.readme, options.folder, verdicts)
-        return _show(verdicts, options.folder)
     folder = options.out or Path("runs") / f"{options.name}-{options.tier}"
     names = () if options.name == "all" else (options.name,)
     verdicts = commands.run(
@@ -89,7 +78,7 @@ def run_command(options: argparse.Namespace, measure: MeasureNetwork) -> int:
         seeds=_read_seeds(options.seeds),
         workers=options.jobs,
     )
-    return _show(verdicts, folder)
+    return show_verdicts(verdicts, folder)
 
 
 def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
@@ -110,15 +99,6 @@ def main(arguments: list[str] | None, measure: MeasureNetwork) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return 130
-
-
-def _show(verdicts: tuple[Verdict, ...], folder: Path) -> int:
-    from experiments.pages.publish import INDEX  # noqa: PLC0415
-    from experiments.tools.judging import print_verdicts  # noqa: PLC0415
-
-    print_verdicts(verdicts)
-    print(f"open {folder / INDEX}")
-    return 0
 
 
 def _read_seeds(text: str | None) -> tuple[int, ...]:

@@ -1,12 +1,14 @@
 """Records of all experiments: complete, consistent with the trainings, and run end to end."""
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
 
 import pytest
 
+from experiments.__main__ import main as run
 from experiments.core.measured import Measured
 from experiments.core.measurements import Run, make_table, read_table, write_table
 from experiments.core.names import check_names
@@ -125,10 +127,21 @@ def test_judging_loads_no_framework_and_no_figures(tmp_path):
     write_table(table, tmp_path)
     program = """
 import sys
-from experiments.tools.command_line import main
-assert main(["judge", sys.argv[1]], None) == 0
+from experiments.__main__ import main
+assert main(["judge", sys.argv[1]]) == 0
 heavy = {"jax", "flax", "matplotlib", "theory", "ssljax", "tensorflow_datasets"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)
     assert (tmp_path / "verdicts.json").is_file()
+
+
+def test_a_folder_of_tables_without_rows_says_not_run_21_times(tmp_path, capsys):
+    write_table(make_table([]), tmp_path)
+    for command in ("judge", "pages"):
+        assert run([command, str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("not run") == 2 * 21
+    claims = json.loads((tmp_path / "verdicts.json").read_bytes())["claims"]
+    assert [claim["verdict"] for claim in claims] == ["not run"] * 21
+    assert len(list(tmp_path.glob("claim-*.html"))) == 21
+    assert (tmp_path / "report.html").read_text().count("not measured") == 21

@@ -147,7 +147,7 @@ def noisy_blocks(rng, draws, seeds, spread, blocks=100):
 
 @pytest.mark.parametrize(("seeds", "spread"), CHARACTERISTICS)
 def test_operating_characteristics(seeds, spread):
-    draws = 4000
+    draws = 2500
     blocks = noisy_blocks(np.random.default_rng(seeds), draws, seeds, spread)
     values = blocks.mean(axis=-1)
     half, mean = half_width(values, shared_variance(blocks)), values.mean(axis=-1)
