@@ -75,8 +75,8 @@ def test_the_same_tables_give_the_same_bytes(pages, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     few = {name: EXPERIMENTS[name] for name in ("strength", "ledger")}
     write_pages(few, tmp_path)
-    for path in tmp_path.glob("claim-*.html"):
-        assert path.read_bytes() == (folder / path.name).read_bytes()
+    # Of the two, only the page of an identity does not depend on which other claims are judged.
+    assert (tmp_path / "claim-14.html").read_bytes() == (folder / "claim-14.html").read_bytes()
     for path in tmp_path.glob("figures/claim-*.png"):
         assert path.read_bytes() == (folder / "figures" / path.name).read_bytes()
 
