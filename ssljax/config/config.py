@@ -45,6 +45,10 @@ _TWO_CHANCES = Wanted(
     "two probabilities",
     lambda chances: len(chances) == 2 and all(0 <= chance <= 1 for chance in chances),
 )
+_AREAS = Wanted(
+    "two fractions from 0.04 to 1, the smaller first",
+    lambda areas: len(areas) == 2 and 0.04 <= areas[0] <= areas[1] <= 1,
+)
 _PARTS = Wanted("encoder, head or both", lambda parts: set(parts) <= {"encoder", "head"})
 _SINKS = Wanted("tensorboard or wandb", lambda sinks: set(sinks) <= {"tensorboard", "wandb"})
 
@@ -84,7 +88,21 @@ class Config(Settings):
     reader_processes: int = setting(0, "streaming: worker processes; 0: threads only", NONNEGATIVE)
     policy: Policy = DIGITS_POLICY
     strength: float = setting(1.0, "factor on every augmentation range", NONNEGATIVE)
-    views: int = setting(2, "augmented views of each image; for losses that use labels also 1")
+    views: int = setting(
+        2, "augmented views of each image, 2 or more; for losses that use labels also 1", POSITIVE
+    )
+    local_views: int = setting(
+        0,
+        "multi-crop: further views of each image, smaller crops at a smaller size; the loss"
+        " compares them with all others",
+        NONNEGATIVE,
+    )
+    local_side: int = setting(
+        0, "height and width of the local views; 0: 3/7 of the images' (96 of 224)", NONNEGATIVE
+    )
+    local_area: tuple[float, ...] = setting(
+        (0.05, 0.14), "smallest and largest fraction of the area that a local view shows", _AREAS
+    )
     digit_strength: float = setting(
         0.7, "mnist_on_cifar: opacity of the digit, from 0 (invisible) to 1", FRACTION
     )
@@ -173,10 +191,22 @@ class Config(Settings):
     def _check_objective(self):
         name, loss = self.loss.name, LOSSES[self.loss.name]
         require(
-            loss.least_views <= self.views <= 2,
+            loss.least_views <= self.views,
             "views",
             self.views,
-            "1 or 2" if loss.least_views == 1 else f"2 for the loss {name}",
+            f"at least {loss.least_views} for the loss {name}",
+        )
+        require(
+            self.local_views == 0 or self.mean_image == "none",
+            "mean-image",
+            self.mean_image,
+            "none with --local-views, whose images are smaller than the mean image",
+        )
+        require(
+            self.local_views == 0 or self.encoder.kind == "resnet",
+            "local-views",
+            self.local_views,
+            f"0 for the encoder {self.encoder.kind}, whose images all have one size",
         )
         require(
             self.head.classes == 0 or loss.scores,

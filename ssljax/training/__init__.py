@@ -10,5 +10,4 @@
 * `feed`: batches of data that are streamed.
 * `compiled`: `Training`, with `init`, `step` and `place`, and runs side by side.
 * `training`: `make_training`, which puts all of this together.
-* `views`: how a batch of images becomes views.
 """

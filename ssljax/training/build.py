@@ -1,5 +1,6 @@
 """From a configuration to values: the only files that read one are the builders and the trainer."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -123,7 +124,14 @@ def build_views(config: Config, dataset: Dataset) -> MakeViews:
         first, later = config.digit_drop
         ink = Ink(config.digit_strength, (first, later))
     side = dataset.squeezed_side or None
-    groups = (ViewGroup(config.policy, config.views, side),)
+    groups = [ViewGroup(config.policy, config.views, side)]
+    if config.local_views:
+        smallest, largest = config.local_area
+        policy = dataclasses.replace(
+            config.policy, crop_area=1 - smallest, crop_area_min=1 - largest
+        )
+        local_side = config.local_side or round(min(dataset.image_shape[:2]) * 3 / 7)
+        groups.append(ViewGroup(policy, config.local_views, local_side))
     return make_views(groups, ink=ink, squeezed=side is not None)
 
 
