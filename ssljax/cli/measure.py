@@ -188,7 +188,9 @@ def run_probe(arguments: Sequence[str]) -> int:
     with loading_progress(data) as report:
         pair = load_pair(dataclasses.replace(run.config, data=data), report)
     if pair is None:
-        raise UsageError(f"{data} has no test images: add test_images and test_labels to the file")
+        raise UsageError(
+            f"{data} has no test images with a class: add some, or name a set with --on"
+        )
     train, test = (dataset_like(part, run.description.image_shape) for part in pair)
     accuracies = evaluation(run.network, run.state, train, test, settings)
     write_json(

@@ -197,7 +197,7 @@ def part_of(dataset: Dataset, count: int) -> Dataset:
 def load_pair(
     config: Config, report: Callable[[int, int], None] | None, *, train: Dataset | None = None
 ) -> tuple[Dataset, Dataset] | None:
-    """Labeled training and test images of a run's data set; none where it has no test images.
+    """Read the labeled training and test images of a run's data set; none where it has none.
 
     Args:
       config: Names the data set.
@@ -213,6 +213,9 @@ def load_pair(
         return None
     if train is None:
         train = measured_images(build_reading(config), "train", report)
+    if not (train.is_labeled and test.is_labeled):
+        notice(f"no evaluation: {config.data} has images without a class")
+        return None
     strength = config.digit_strength
     return clean_dataset(train, strength), clean_dataset(test, strength)
 
