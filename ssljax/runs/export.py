@@ -115,7 +115,7 @@ def load(workdir: str | Path, *, batch_size: int = 256) -> Pretrained:
 
 
 def export_safetensors(run: Run, path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Write a run's encoder for torch; see `ssljax.runs.torch_names` for names and layout.
+    """Write a run's encoder for torch; see above for names and layout.
 
     Args:
       run: A trained run.
