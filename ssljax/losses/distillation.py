@@ -43,8 +43,8 @@ def byol(
     .. math:: L = \frac1n\sum_i\big[2 - 2\cos(p_i, t_i^+) + 2 - 2\cos(p_i^+, t_i)\big].
 
     Predictions come from the trained network with its predictor, targets from the moving
-    average of the network without one (`ssljax.training.optimizer.moving_average`); targets get no gradient.
-    The mean runs over the global batch; images do not interact except through batch statistics.
+    average of the network without one (`ssljax.training.optimizer.moving_average`); targets get no
+    gradient. The mean runs over the global batch; images do not interact except through batch statistics.
 
     Args:
       first_prediction: Predictor's output on the first view.
