@@ -44,7 +44,7 @@ def byol(
 
     Predictions come from the trained network with its predictor, targets from the moving
     average of the network without one (`ssljax.training.optimizer.moving_average`); targets get no
-    gradient. The mean runs over the global batch; images do not interact except through batch statistics.
+    gradient. The mean runs over the global batch; images interact through batch statistics alone.
 
     Args:
       first_prediction: Predictor's output on the first view.
