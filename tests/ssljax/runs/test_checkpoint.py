@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -307,6 +308,26 @@ def test_what_a_failed_save_left_behind_complains_in_vain(tmp_path, monkeypatch)
     Forgotten("Event loop is closed")
     Forgotten("something else")
     assert reported == ["something else"]
+
+
+def test_while_a_run_saves_only_orbax_is_kept_quiet(tmp_path):
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("absl")
+    logger.addHandler(handler)
+    checkpoints = Checkpoints(tmp_path, 2)
+    try:
+        checkpoints.save(1, _state(1))
+        logger.warning("a reader of data complains")
+        record = logging.LogRecord("absl", 40, "/x/orbax/checkpoint/y.py", 1, "pages", None, None)
+        logger.handle(record)
+    finally:
+        checkpoints.close()
+        logger.removeHandler(handler)
+    assert "a reader of data complains" in lines
+    assert "pages" not in lines
+    assert not logger.filters
 
 
 def test_all_damaged_is_one_line_that_names_the_steps(tmp_path):
