@@ -181,8 +181,15 @@ def fit(
     description = describe(images, training.network.layers, num_parameters, source)
     agree(lambda: check_same_run(workdir, config, description))
 
+    # State at step 0: trained already, from another run's weights, or drawn from the seed.
+    state, step = None if trained is None else trained[0], 0
+    if state is None and not is_resumed:
+        state = training.init(config.seed)
+        if config.start_from:
+            state = start_from(config, Path(config.start_from), training.parallel, state)
+
     with hold_folder(workdir, force=force):
-        # State: the newest readable checkpoint, another run's weights, or drawn from the seed.
+        # Folder: the newest readable checkpoint, if any; what the first process writes about a run.
         restored = restore_newest(
             workdir, abstract(shapes, training.parallel.state_shardings(shapes))
         )
@@ -195,16 +202,11 @@ def fit(
                 workdir / ENVIRONMENT_FILE,
                 {**environment(), "matmul_precision": config.matmul_precision},
             )
-        if trained is not None:
-            state, step = trained[0], 0
-        elif restored is not None:
+        if restored is not None:
             state, step = training.parallel.place_state(restored.state), restored.step
             if progress:
                 notice(f"resuming {workdir} at step {step}")
-        else:
-            state, step = training.init(config.seed), 0
-            if config.start_from:
-                state = start_from(config, Path(config.start_from), training.parallel, state)
+        assert state is not None
 
         # Loop: steps, metrics, checkpoints, measurements on a schedule.
         clean = clean_dataset(images, config.digit_strength)

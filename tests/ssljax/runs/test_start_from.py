@@ -94,6 +94,7 @@ def test_an_encoder_of_other_shapes_or_another_input_is_refused(trained, tmp_pat
         _fit(tmp_path / "mean", start_from=str(trained), mean_image="images")
     with pytest.raises(UsageError, match="give the folder of a run"):
         _fit(tmp_path / "none", start_from=str(tmp_path / "nowhere"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_encoder_from_a_file_under_torchs_names_is_a_start_too(trained, tmp_path):
