@@ -2,7 +2,7 @@
 
 Hypothesis: what augmentation disrupts fully disappears from the output of a nonlinear head, but not
 from the layer before it. Prediction: the closed-form end of the diagonal network
-(`theory.dynamics.diagonal_network`); a linear network loses the feature in both layers.
+(`theory.dynamics.end_states`); a linear network loses the feature in both layers.
 Measurement: real descent on the diagonal network; and standardizing linear probes for digit and
 background on composites of MNIST on CIFAR-10, whose pairs share all, part or nothing of the digit.
 Nulls: chance, the untrained network, a linear network. Present before: at least 0.2 above chance;

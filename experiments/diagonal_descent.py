@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from theory.dynamics.diagonal_network import DiagonalState, activation, diagonal_end
+from theory.dynamics.end_states import DiagonalState, activation, diagonal_end
 
 # Starts (w₁, b, w₂): the identity, a small head, a large head with a threshold.
 STARTS = ((1.0, 0.0, 1.0), (1.0, 0.0, 0.2), (0.8, 0.1, 1.2))

@@ -13,11 +13,12 @@ from experiments.head_comparison import RANGE_TOLERANCE, head_moments
 from ssljax.losses import spectral_contrastive
 from ssljax.nets.linear import linear_weights
 from theory.comparison.nulls import shuffled_pairs_null
-from theory.dynamics.flow import factor_layer_grams, quadratic_flow
-from theory.dynamics.mode_table import commutator, mode_scales
-from theory.dynamics.modes import mode_time_courses
+from theory.dynamics.courses import gram_time_courses
+from theory.dynamics.layer_flow import quadratic_flow
+from theory.dynamics.modes import commutator, mode_scales
 from theory.dynamics.universal_curve import universal_fraction, universal_time
 from theory.layers.chain import balance_residuals, chain_layer_grams
+from theory.linalg.factors import factor_layer_grams
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
 from theory.moments.alignment import noise_floor
@@ -106,8 +107,8 @@ def forecast_head(
             for each, layers in ((loss, depth), (loss, depth - 1), (shuffled, depth))
         )
         initial = jnp.full(count, start)
-        squares = mode_time_courses(scales, kept, initial, depth, jnp.asarray(times))
-        commuting = np.asarray((scales[:, None] * squares**depth).T)
+        squares = gram_time_courses(scales, kept, initial, jnp.asarray(times), depth=depth)
+        commuting = np.asarray(scales[None, :] * squares**depth)
         rates = 8.0 * scales ** (1.0 / depth) * kept ** (2.0 - 1.0 / depth)
         begun = universal_time(start / (kept / scales) ** (1.0 / depth), depth)
         clocks = jnp.asarray(begun)[None, :] + jnp.asarray(times)[:, None] * rates[None, :]

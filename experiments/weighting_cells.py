@@ -24,7 +24,7 @@ from ssljax.data.sources import Dataset
 from ssljax.measure.moments import layer_moments, mean_image, pixel_layer
 from theory.comparison.metrics import layer_exponents
 from theory.dynamics.descent import critical_learning_rate
-from theory.dynamics.flow import network_flow
+from theory.dynamics.layer_flow import network_flow
 from theory.geometry.ranks import variance_effective_rank
 from theory.layers.chain import balance_residuals, chain_layer_grams
 from theory.layers.grams import layer_grams, layer_spectra, weight_spectra
@@ -239,7 +239,7 @@ def real_cell(moments: Moments, key: jax.Array, steps: int) -> RealCell:
     loss = spectral_loss(moments.covariance, moments.cross_covariance)
     expected = jnp.asarray(layer_grams(quadratic_optimum(loss).gram, REAL_DEPTH))
     variances, shared = jnp.diagonal(moments.covariance), jnp.diagonal(moments.cross_covariance)
-    rate = 0.25 * float(critical_learning_rate(variances, shared / variances, REAL_DEPTH))
+    rate = 0.25 * float(critical_learning_rate(variances, shared / variances, depth=REAL_DEPTH))
     start = balanced_start(key, dim, REAL_DEPTH, START)
     end = descended(moments, start, rate, steps)
     grams = jnp.asarray(chain_layer_grams(end))

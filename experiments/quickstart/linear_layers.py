@@ -15,9 +15,10 @@ from ssljax.measure.moments import layer_moments
 from ssljax.training.training import Training, make_training
 from theory.comparison.nulls import prediction_nulls, shuffled_pairs_null
 from theory.comparison.verdict import JointVerdict, judge_head
-from theory.dynamics.flow import factor_layer_grams, quadratic_flow
+from theory.dynamics.layer_flow import quadratic_flow
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_spectra
+from theory.linalg.factors import factor_layer_grams
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
 from theory.moments.alignment import crossfit_alignment, noise_floor

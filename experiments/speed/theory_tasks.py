@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed.task import Task
-from theory.dynamics.flow import FACTOR_SOLVER, quadratic_flow
-from theory.dynamics.modes import half_times, mode_time_courses
+from theory.dynamics.courses import gram_time_courses, half_times
+from theory.dynamics.layer_flow import quadratic_flow
+from theory.linalg.integration import integrate
 from theory.losses.quadratic import QuadraticLoss
 from theory.optimum.low_rank import low_rank_layer_spectra, low_rank_optimum
 
@@ -41,7 +41,7 @@ def mode_problem(modes: int, depth: int) -> ModeProblem:
     alignment = draws.uniform(0.3, 0.9, modes)
     start = np.full(modes, 1e-2)
     with jax.enable_x64(True):
-        slowest = half_times(np.exp([-1.0]), np.array([0.3]), start[:1], depth)
+        slowest = half_times(np.exp([-1.0]), np.array([0.3]), depth=depth)
     return ModeProblem(scale, alignment, start, np.linspace(0.0, 1.5 * float(slowest[0]), TIMES))
 
 
@@ -57,7 +57,7 @@ def _modes(depth: int) -> Task:
     with jax.enable_x64(True):
         scale, alignment, start, times = map(jnp.asarray, mode_problem(MODES, depth))
     return Task(
-        _in_float64(lambda: mode_time_courses(scale, alignment, start, depth, times)),
+        _in_float64(lambda: gram_time_courses(scale, alignment, start, times, depth=depth)),
         units=MODES * TIMES,
     )
 
@@ -147,16 +147,4 @@ def flow_by_hand() -> Task:
 
 def _right_hand_sides(velocity, start, times) -> int:
     """How many the solver of the flow takes at its tolerances."""
-    solver = FACTOR_SOLVER
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda time, state, _: velocity(state)),
-        solver,
-        t0=0.0,
-        t1=times[-1],
-        dt0=None,
-        y0=start,
-        stepsize_controller=diffrax.PIDController(rtol=1e-10, atol=1e-12),
-        max_steps=65536,
-    )
-    stages = solver.tableau.num_stages - solver.tableau.fsal
-    return int(solution.stats["num_steps"]) * stages
+    return 6 * int(integrate(lambda state, _: velocity(state), start, times).steps)

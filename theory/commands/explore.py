@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from theory.dynamics.mode_table import commutator, mode_scales
+from theory.dynamics.modes import commutator, mode_scales
 from theory.linalg.checks import require_count
 from theory.linalg.errors import InputError
 from theory.moments.alignment import alignment

@@ -1,6 +1,5 @@
-"""Gradient descent, where flow is only the limit: modes exactly, layers, largest learning rate."""
+"""Gradient descent, where flow is only the limit: every layer, and the largest learning rate."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -16,85 +15,29 @@ from theory.linalg.errors import InputError
 Rates = float | Scalar | Float[Arr, " steps"]
 
 
-def mode_descent(
-    scale: Spectrum,
-    alignment: Spectrum,
-    initial_weight: Spectrum,
-    depth: int,
-    learning_rate: Rates,
-    weight_decay: float | Scalar,
-    num_steps: int,
-) -> Float[Arr, "samples modes"]:
-    r"""Weight of every mode in one layer along gradient descent of the spectral loss.
-
-    Layers that start balanced and aligned with commuting moments stay so under descent too, and a
-    singular value w of any one layer moves as
-
-    .. math:: w \leftarrow w + 4 \eta s w^{2L-1} (a - s w^{2L}) - \eta \lambda w.
-
-    Args:
-      scale: Variance s of each mode.
-      alignment: Alignment a of each mode.
-      initial_weight: w at step 0; the layer-1 Gram eigenvalue is w².
-      depth: Number of layers L, at least 1.
-      learning_rate: η, one number or one per step.
-      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖².
-      num_steps: Number of steps.
-
-    Returns:
-      w at steps 0, …, num_steps, shape ``(num_steps + 1, modes)``.
-
-    Raises:
-      InputError: Not float64, a depth below 1, or learning rates of another number.
-
-    Accuracy:
-      Exact for full-batch descent, up to rounding.
-
-    Source:
-      Derived.
-
-    Example:
-      One step from a small weight multiplies it, in a shallow network, by 1 + 4ηsa:
-
-      >>> with jax.enable_x64(True):
-      ...     one = jnp.ones(1)
-      ...     w = mode_descent(one, 0.5 * one, 1e-6 * one, 1, 0.1, 0.0, 1)
-      ...     round(float(w[1, 0] / w[0, 0]), 9)
-      1.2
-    """
-    require_float64(
-        scale=scale,
-        alignment=alignment,
-        initial_weight=initial_weight,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-    )
-    require_depth(depth)
-    rates = _per_step(learning_rate, num_steps)
-    return _mode_path(scale, alignment, initial_weight, rates, weight_decay, depth=depth)
-
-
 def critical_learning_rate(
     scale: Spectrum,
     alignment: Spectrum,
-    depth: int,
     *,
+    depth: int = 2,
     momentum: float | Scalar = 0.0,
 ) -> Scalar:
-    r"""Learning rate above which descent cannot stay at the balanced optimum of the spectral loss.
+    r"""Return the learning rate above which descent leaves the optimum of the spectral loss.
 
-    The curvature that couples modes i and j of the optimum, layer by layer, is
+    The curvature that couples modes i and j of the balanced optimum, layer by layer, is
 
     .. math:: h_{ij} = 4 s_i s_j \sum_{l=1}^{L} \left( r_i^{2L-l} r_j^{l-1}
-        + r_j^{2L-l} r_i^{l-1} \right), \qquad r = (a/s)^{1/L},
+        + r_j^{2L-l} r_i^{l-1} \right) - 4 s_j \min(a_j, 0)\, r_i^{L-1},
+        \qquad r = (\max(a, 0)/s)^{1/L},
 
     and descent with momentum β is stable iff η < 2(1 + β)/max h. On the diagonal
     :math:`h_{ii} = 8 L s^{1/L} a^{2-1/L}`, so one mode alone needs η < 1/(4 L s^{1/L} a^{2-1/L}),
     at L = 2 the variance v and cross-covariance m of T12: v/(8 m^{3/2}). Where a large mode is
-    less aligned than a small one the pair, not either mode, decides.
+    less aligned than a small one the pair, not either mode, decides; a dropped mode of negative
+    alignment counts by how fast the first layer forgets it.
 
     Args:
-      scale: Variance s of each mode, > 0.
+      scale: Variance s of each mode, 0 or more.
       alignment: Alignment a of each mode; values at or below 0 belong to modes not learned.
       depth: Number of layers L, at least 1.
       momentum: Heavy-ball momentum β in [0, 1).
@@ -118,19 +61,28 @@ def critical_learning_rate(
 
       >>> with jax.enable_x64(True):
       ...     variance, shared = jnp.array([2.5]), jnp.array([2.25])
-      ...     round(float(critical_learning_rate(variance, shared / variance, 2)), 4)
+      ...     round(float(critical_learning_rate(variance, shared / variance, depth=2)), 4)
       0.0926
+
+      A feature whose views disagree is unlearned, which limits the rate too:
+
+      >>> with jax.enable_x64(True):
+      ...     s, a = jnp.array([1.0, 10.0]), jnp.array([0.5, -0.5])
+      ...     [round(float(critical_learning_rate(s, a, depth=d)), 4) for d in (1, 2)]
+      [0.05, 0.0707]
     """
     require_float64(scale=scale, alignment=alignment, momentum=momentum)
     require_depth(depth)
-    learned = alignment > 0.0
-    safe = jnp.where(learned, alignment, 1.0)
-    root = jnp.where(learned, (safe / scale) ** (1.0 / depth), 0.0)
+    learned = (alignment > 0.0) & (scale > 0.0)
+    safe = jnp.where(learned, alignment / jnp.where(learned, scale, 1.0), 1.0)
+    root = jnp.where(learned, safe ** (1.0 / depth), 0.0)
     layers = jnp.arange(1, depth + 1)
     # 0^0 = 1: a mode not learned still feels the first layer move.
     high, low = (root[None, :] ** power[:, None] for power in (2 * depth - layers, layers - 1))
     half = jnp.einsum("li,lj->ij", high, low)
     curvature = 4.0 * scale[:, None] * scale[None, :] * (half + half.T)
+    forgets = -4.0 * scale * jnp.minimum(alignment, 0.0)
+    curvature = curvature + root[:, None] ** (depth - 1) * forgets[None, :]
     return 2.0 * (1.0 + momentum) / jnp.max(curvature)
 
 
@@ -144,7 +96,7 @@ def descend(
     momentum: float | Scalar = 0.0,
     num_snapshots: int = 1,
 ) -> tuple[Float[Arr, "samples _ _"], ...]:
-    r"""Full-batch gradient descent of every layer of a deep linear network.
+    r"""Return every layer of a deep linear network along full-batch gradient descent.
 
     .. math:: v \leftarrow \beta v + \partial\,\text{loss}(W_L \cdots W_1)/\partial W_l
         + \lambda W_l, \qquad W_l \leftarrow W_l - \eta v
@@ -201,19 +153,6 @@ def _per_step(learning_rate, num_steps):
             f"{rates.shape[0]} learning rates for {num_steps} steps: give one number or one a step"
         )
     return jnp.broadcast_to(rates, (num_steps,))
-
-
-@functools.partial(jax.jit, static_argnames=("depth",))
-def _mode_path(scale, alignment, initial_weight, rates, weight_decay, *, depth):
-    def step(weight, rate):
-        power = weight ** (2 * depth - 1)
-        pull = 4.0 * scale * power * (alignment - scale * weight * power)
-        moved = weight + rate * pull - rate * weight_decay * weight
-        return moved, moved
-
-    start = jnp.asarray(initial_weight)
-    _, path = jax.lax.scan(step, start, rates)
-    return jnp.concatenate([start[None], path])
 
 
 @jax.jit

@@ -1,250 +1,214 @@
-"""Learning curves of the modes of a balanced deep linear network, in closed form."""
+"""Everything that is known of each mode of given moments, in one table."""
 
-import functools
+from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax.core import Tracer
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from theory.dynamics.mode_curves import DYING, GROWING, SHRINKING
-from theory.dynamics.universal_curve import curve_time, curve_value, universal_time
-from theory.linalg.arrays import Arr, Spectrum, Times, compiled, require_float64
+from theory.dynamics.courses import escape_times, half_times, learning_order
+from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
 from theory.linalg.checks import require_depth
-from theory.linalg.errors import InputError
+from theory.linalg.whitening import Alignment
+from theory.moments.alignment import alignment
+from theory.moments.moments import Moments
+from theory.optimum.thresholds import decay_thresholds, decayed_mode, learned_modes
 
 
-def mode_time_courses(
-    scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int, times: Times
-) -> Float[Arr, "modes times"]:
-    r"""Layer-1 Gram eigenvalue of every mode along gradient flow of the spectral loss.
+class ModeTable(NamedTuple):
+    """One entry a mode, in the order of the alignments.
 
-    Where covariance and cross-covariance commute and the layers start balanced and aligned, mode
-    by mode,
+    Attributes:
+      alignment: a, share of the mode that augmentation leaves.
+      scale: s, its variance in the data.
+      size: n, its variance in the embedding where training ends; a without weight decay, 0 where
+        weight decay has taken the mode.
+      gram: Eigenvalue r of the first layer's Gram there; n = s r^L.
+      saddle_node: Weight decay above which only zero is left.
+      global_minimum: Weight decay above which zero has the lower loss.
+      half_time: Flow time, without weight decay, at which n is a/2; infinite if never.
+      escape_time: Its small-start estimate.
+      order: Rank in the order of learning, 0 first.
+      active: Whether the mode survives weight decay along the branch.
+      learned: Whether flow with the constant weight decay learns it from its start.
+    """
 
-    .. math:: \dot r = 8 s r^L (a - s r^L), \qquad r_\infty = (a/s)^{1/L},
+    alignment: Spectrum
+    scale: Spectrum
+    size: Spectrum
+    gram: Spectrum
+    saddle_node: Spectrum
+    global_minimum: Spectrum
+    half_time: Spectrum
+    escape_time: Spectrum
+    order: Int[Arr, " modes"]
+    active: Bool[Arr, " modes"]
+    learned: Bool[Arr, " modes"]
 
-    and layer l's Gram eigenvalue is r^l, its variance s r^l. All modes follow one curve in the time
-    :math:`8 s^{1/L} a^{2-1/L} t` (`universal_time`): features are learned in the order of s·a, the
-    eigenvalues of the cross-covariance, and end at a.
 
-    Any member of the quadratic family with commuting Q and B is covered by s = q, a = b/q.
+def modes(
+    moments: Moments,
+    *,
+    depth: int = 2,
+    init_scale: float | Scalar = 0.1,
+    weight_decay: float | Scalar = 0.0,
+    branch: Literal["continued", "global"] = "continued",
+    range_tolerance: float | None = None,
+) -> ModeTable:
+    r"""Return sizes, times and thresholds of every mode of a balanced deep linear network.
+
+    The modes are those of the alignment of the moments, :math:`M v = a \Sigma v`, with the variance
+    :math:`s = 1/\lVert v \rVert^2` at :math:`v^\top\Sigma v = 1`. The loss is the spectral one.
 
     Args:
-      scale: Variance s of each mode, eigenvalue of the covariance; 0 or more.
-      alignment: Alignment a of each mode; negative values, as sampled moments have, die faster
-        than zeros.
-      initial: Layer-1 Gram eigenvalue at time 0, ``init_scale**2``; 0 or more. A mode at 0 never
-        starts.
+      moments: Second moments of what the network receives.
       depth: Number of layers L, at least 1.
-      times: Flow times; for gradient descent, the sum of learning rates.
+      init_scale: Every layer starts as this times the identity.
+      weight_decay: λ of the penalty (λ/2) Σ_l ‖W_l‖², at least 0.
+      branch: ``"continued"`` from no decay, or ``"global"``.
+      range_tolerance: Covariance eigenvalues at or below this fraction of the largest are outside
+        the data; ``None``: 1e-10, or 1e-6 where the moments were sampled.
 
     Returns:
-      r at each time, shape ``(modes, times)``.
+      `ModeTable` of ``(dim,)`` each, strongest alignment first, directions outside the data last.
 
     Raises:
       InputError: Not float64, or a depth below 1.
 
     Accuracy:
-      Exact for the flow, about 1e-13 relative (a mode's start counts with the same relative
-      accuracy, which fixes when it escapes). Gradient descent differs by O(learning rate).
-      Derivatives in every argument come from the curve itself (implicit function theorem).
+      Exact where the moments commute (`commutator`), with the derivatives of its parts; otherwise
+      sizes without decay are exact, times and decayed sizes of single modes estimates.
 
     Source:
-      Derived; at L = 1 the logistic curve of Saxe, McClelland and Ganguli.
+      `theory.dynamics.courses` and `theory.optimum.thresholds`.
 
     Example:
-      Feature 1 is strong but fragile, feature 2 weak but stable: 1 is learned first and ends lower.
+      Learned by s·a, kept by a:
 
+      >>> import jax
       >>> with jax.enable_x64(True):
-      ...     s, a, start = jnp.array([4.0, 0.5]), jnp.array([0.3, 0.9]), jnp.full(2, 0.01)
-      ...     r = mode_time_courses(s, a, start, 2, jnp.array([12.0, 100.0]))
-      ...     [[round(float(x), 3) for x in row] for row in (s[:, None] * r**2)]
-      [[0.3, 0.3], [0.0, 0.9]]
+      ...     covariance, cross = jnp.diag(jnp.array([0.5, 4.0])), jnp.diag(jnp.array([0.45, 1.2]))
+      ...     table = modes(Moments(covariance, cross), init_scale=0.03)
+      ...     print(table.order.tolist(), table.size.round(9))
+      [1, 0] [0.9 0.3]
     """
-    require_float64(scale=scale, alignment=alignment, initial=initial, times=times)
-    require_depth(depth)
-    return _time_courses(scale, alignment, initial, depth, times)
-
-
-@compiled("depth")
-def half_times(scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int) -> Spectrum:
-    r"""Times at which each mode's embedding variance reaches half of its optimum, n = a/2.
-
-    .. math:: t = \frac{F_L(2^{-1/L}) - F_L(\rho_0)}{8 s^{1/L} a^{2-1/L}}
-        \;\approx\; \frac{r_0^{1-L}}{8 (L-1)\, s a} \quad (L \ge 2, \text{ small } r_0).
-
-    Args:
-      scale: Variance s of each mode, > 0.
-      alignment: Alignment a of each mode.
-      initial: Layer-1 Gram eigenvalue at time 0, 0 or more.
-      depth: Number of layers L, at least 1.
-
-    Returns:
-      Flow times. Negative if the mode starts above half; −∞ if it starts at or above its optimum;
-      +∞ if it is never learned (a ≤ 0, or a start at 0).
-
-    Raises:
-      InputError: Not float64, or a depth below 1.
-
-    Accuracy:
-      Exact for the flow, about 1e-14 of the time the mode needs from 0.
-
-    Source:
-      Derived.
-
-    Example:
-      Small starts make deep networks wait in proportion to 1/(s a), with no logarithm:
-
-      >>> with jax.enable_x64(True):
-      ...     times = half_times(jnp.ones(2), jnp.array([0.8, 0.4]), jnp.full(2, 1e-4), 2)
-      ...     round(float(times[1] / times[0]), 3)
-      2.0
-    """
-    require_float64(scale=scale, alignment=alignment, initial=initial)
-    require_depth(depth)
-    learned = (alignment > 0.0) & (initial > 0.0) & (scale > 0.0)
-    s, a, start = (jnp.where(learned, x, 1.0) for x in (scale, alignment, initial))
-    fraction = start / (a / s) ** (1.0 / depth)
-    below = fraction < 1.0
-    wait = universal_time(jnp.array(0.5 ** (1.0 / depth)), depth)
-    wait = wait - universal_time(jnp.where(below, fraction, 0.5), depth)
-    time = wait / (8.0 * s ** (1.0 / depth) * a ** (2.0 - 1.0 / depth))
-    return jnp.where(learned, jnp.where(below, time, -jnp.inf), jnp.inf)
-
-
-def escape_time(scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int) -> Spectrum:
-    r"""Small-start estimate of the time at which each mode leaves the origin.
-
-    .. math:: t = \frac{r_0^{1-L}}{8 (L-1) s a} \;(L \ge 2), \qquad
-        t = \frac{\ln(r_\infty / r_0)}{8 s a} \;(L = 1).
-
-    Args:
-      scale: Variance s of each mode, > 0.
-      alignment: Alignment a of each mode, > 0.
-      initial: Layer-1 Gram eigenvalue at time 0, > 0.
-      depth: Number of layers L, at least 1.
-
-    Returns:
-      Flow times.
-
-    Raises:
-      InputError: Not float64, a depth below 1, or (outside `jit`) values that are not positive.
-
-    Accuracy:
-      Relative error O(ρ₀^{L−1}) of the half time for L >= 3, O(ρ₀ ln ρ₀) for L = 2, O(ρ₀/ln ρ₀) for
-      L = 1, with ρ₀ = r₀/r∞: use `half_times` when the start is not small.
-
-    Source:
-      Derived: the flow linearized in the distance from the degenerate saddle at the origin. In
-      the notation c₀ = r₀^{L/2}, m = s a it is c₀^{−(2−2/L)}/(4 L m (2 − 2/L)).
-
-    Example:
-      Ten times smaller layers make a two-layer network wait a hundred times longer:
-
-      >>> with jax.enable_x64(True):
-      ...     one = jnp.ones(2)
-      ...     times = escape_time(one, one, jnp.array([1e-2, 1e-4]), 2)
-      ...     [round(float(time), 9) for time in times]
-      [12.5, 1250.0]
-    """
-    require_float64(scale=scale, alignment=alignment, initial=initial)
-    require_depth(depth)
-    _check_positive(scale=scale, alignment=alignment, initial=initial)
-    rate = 8.0 * scale * alignment
-    if depth == 1:
-        return jnp.log(alignment / scale / initial) / rate
-    return initial ** (1 - depth) / ((depth - 1) * rate)
-
-
-@compiled("depth")
-def learning_order(
-    scale: Spectrum, alignment: Spectrum, initial: Spectrum, depth: int
-) -> Int[Arr, " modes"]:
-    """Indices of the modes in the order in which they reach half of their optimum.
-
-    Args:
-      scale: Variance s of each mode.
-      alignment: Alignment a of each mode.
-      initial: Layer-1 Gram eigenvalue at time 0.
-      depth: Number of layers.
-
-    Returns:
-      Mode indices, first learned first; ties, and modes never learned, in the order given.
-
-    Raises:
-      InputError: As `half_times`.
-
-    Example:
-      Learned by s·a, kept by a: the order of learning is not the order at the end.
-
-      >>> with jax.enable_x64(True):
-      ...     s, a = jnp.array([0.5, 4.0]), jnp.array([0.9, 0.3])
-      ...     learning_order(s, a, jnp.full(2, 1e-3), 2).tolist()
-      [1, 0]
-    """
-    return jnp.argsort(half_times(scale, alignment, initial, depth))
-
-
-@functools.partial(jax.jit, static_argnums=3)
-def _time_courses(scale, alignment, initial, depth, times):
-    s, a, start = (x[:, None] for x in (scale, alignment, initial))
-    time = times[None, :]
-    moving = (s > 0.0) & (start > 0.0)
-    s, first = jnp.where(moving, s, 1.0), jnp.where(moving, start, 1.0)
-    path = _logistic(s, a, first, time) if depth == 1 else _curves(s, a, first, depth, time)
-    return jnp.where(moving, path, start + 0.0 * time)
-
-
-def _logistic(s, a, start, time):
-    exponent = 8.0 * s * a * time
-    small = jnp.abs(exponent) < 1e-4
-    safe = jnp.where(small, 1.0, jnp.maximum(exponent, -700.0))
-    grown = jnp.where(
-        small,
-        1.0 - exponent / 2.0 + exponent**2 / 6.0 - exponent**3 / 24.0,
-        -jnp.expm1(-safe) / safe,
+    found = alignment(moments, range_tolerance=range_tolerance)
+    return mode_table(
+        mode_scales(found),
+        found.values,
+        depth=depth,
+        init_scale=init_scale,
+        weight_decay=weight_decay,
+        branch=branch,
     )
-    left = jnp.exp(-jnp.maximum(exponent, -700.0))
-    return start / (left + 8.0 * s**2 * start * time * grown)
 
 
-def _curves(s, a, start, depth, time):
-    """The three curves and the algebraic decay at a = 0, each where it applies."""
-    size = jnp.where(a == 0.0, 1.0, jnp.abs(a))
-    end = (size / s) ** (1.0 / depth)
-    clock = 8.0 * s ** (1.0 / depth) * size ** (2.0 - 1.0 / depth) * time
-    fraction = start / end
-    # So small an alignment that its curve underflows acts as zero.
-    dead = (a == 0.0) | ((1.0 / fraction) ** (2 * depth - 1) < 1e-250)
-    growing = (a > 0.0) & (fraction < 1.0)
-    shrinking = (a > 0.0) & (fraction > 1.0) & ~dead
-    dying = (a < 0.0) & ~dead
+@compiled("depth", "branch")
+def mode_table(
+    scale: Spectrum,
+    alignment: Spectrum,
+    *,
+    depth: int = 2,
+    init_scale: float | Scalar | Spectrum = 0.1,
+    weight_decay: float | Scalar = 0.0,
+    branch: Literal["continued", "global"] = "continued",
+) -> ModeTable:
+    """Return the table of `modes` for modes that are given by scale and alignment.
 
-    def along(curve, mask, variable, middle):
-        first = curve_time(jnp.where(mask, variable, middle), depth, curve)
-        return curve_value(first + jnp.where(mask, clock, 0.0), depth, curve)
+    Args:
+      scale: Variance s of each mode, 0 or more.
+      alignment: Alignment a of each mode.
+      depth: As in `modes`.
+      init_scale: As in `modes`; may differ from mode to mode.
+      weight_decay: As in `modes`.
+      branch: As in `modes`.
 
-    def rare(curve, mask):
-        """Skipped when no mode needs it: these curves are seldom populated."""
-        return jax.lax.cond(
-            jnp.any(mask),
-            lambda: end / along(curve, mask, 1.0 / fraction, 0.5),
-            lambda: jnp.zeros_like(clock),
-        )
+    Returns:
+      `ModeTable`.
 
-    odd = 2 * depth - 1
-    faded = start * (1.0 + 8.0 * odd * s**2 * start**odd * time) ** (-1.0 / odd)
-    path = jnp.where(dead, faded, end + 0.0 * time)
-    path = jnp.where(growing, end * along(GROWING, growing, fraction, 0.5), path)
-    path = jnp.where(shrinking, rare(SHRINKING, shrinking), path)
-    return jnp.where(dying, rare(DYING, dying), path)
+    Raises:
+      InputError: Not float64, or a depth below 1.
+    """
+    require_float64(
+        scale=scale, alignment=alignment, init_scale=init_scale, weight_decay=weight_decay
+    )
+    require_depth(depth)
+    s, a = jnp.asarray(scale), jnp.asarray(alignment)
+    start = jnp.broadcast_to(jnp.asarray(init_scale) ** 2, s.shape)
+    limits = decay_thresholds(s, a, depth=depth)
+    inside = jnp.where(s > 0.0, s, 1.0), jnp.where(s > 0.0, a, 0.0)
+    final = decayed_mode(*inside, weight_decay=weight_decay, depth=depth)
+    if branch == "global":
+        final = jnp.where(weight_decay < limits.global_minimum, final, 0.0)
+    return ModeTable(
+        alignment=a,
+        scale=s,
+        size=s * final**depth,
+        gram=final,
+        saddle_node=limits.saddle_node,
+        global_minimum=limits.global_minimum,
+        half_time=half_times(s, a, depth=depth, init_scale=init_scale),
+        escape_time=escape_times(s, a, depth=depth, init_scale=init_scale),
+        order=jnp.argsort(learning_order(s, a, depth=depth, init_scale=init_scale)),
+        active=final > 0.0,
+        learned=learned_modes(s, a, start, weight_decay=weight_decay, depth=depth),
+    )
 
 
-def _check_positive(**arrays):
-    for name, array in arrays.items():
-        if not isinstance(array, Tracer) and not bool(jnp.all(array > 0)):
-            raise InputError(
-                f"{name} has a value of {float(jnp.min(array)):g}, escape times need positive ones:"
-                " drop modes that are never learned, or use half_times"
-            )
+@compiled()
+def mode_scales(found: Alignment) -> Float[Arr, " dim"]:
+    r"""Return the variance s of each mode.
+
+    :math:`s_i = 1/\lVert v_i \rVert^2` with :math:`v_i^\top\Sigma v_i = 1`.
+
+    Where Σ and M commute v_i is an eigenvector u_i/√s_i of both and s_i its variance. Otherwise
+    n_i/s_i is still the squared length n_i‖v_i‖² with which the mode enters the optimal Gram
+    :math:`\sum_i n_i v_i v_i^\top`. 0 for directions outside the data.
+
+    Args:
+      found: `theory.moments.alignment.alignment` of the moments.
+
+    Returns:
+      Scales, ``(dim,)``.
+    """
+    squares = jnp.sum(jnp.asarray(found.vectors) ** 2, axis=0)
+    return jnp.where(squares > 0.0, 1.0 / jnp.where(squares > 0.0, squares, 1.0), 0.0)
+
+
+@compiled()
+def commutator(covariance: Matrix, cross_covariance: Matrix) -> Scalar:
+    r"""Return the relative commutator of two symmetric matrices.
+
+    :math:`\lVert\Sigma M - M\Sigma\rVert_F / 2\lVert\Sigma M\rVert_F`, and 0 where ΣM = 0.
+
+    0 where the modes of learning are the modes of the optimum, so that the closed forms of single
+    modes are exact.
+
+    Args:
+      covariance: Σ over views.
+      cross_covariance: M over positive pairs.
+
+    Returns:
+      Number in [0, 1], shape ().
+
+    Raises:
+      InputError: Not float64.
+
+    Accuracy:
+      Machine precision.
+
+    Source:
+      Derived: antisymmetric part of the product; at most 1 by the triangle inequality.
+
+    Example:
+      >>> import jax
+      >>> with jax.enable_x64(True):
+      ...     covariance = jnp.diag(jnp.array([2.0, 1.0]))
+      ...     print(float(commutator(covariance, 0.5 * covariance)))
+      0.0
+    """
+    require_float64(covariance=covariance, cross_covariance=cross_covariance)
+    product = jnp.asarray(covariance) @ cross_covariance
+    size = jnp.sum(product**2)
+    miss = jnp.sum((product - product.T) ** 2)
+    share = jnp.where(size > 0.0, miss / jnp.where(size > 0.0, 4.0 * size, 1.0), 0.0)
+    return jnp.where(share > 0.0, jnp.sqrt(jnp.where(share > 0.0, share, 1.0)), 0.0)

@@ -1,17 +1,13 @@
-"""Linear models without negatives: BYOL and SimSiam, predictive and joint-embedding, collapse."""
+"""Modes of linear models without negatives: BYOL and SimSiam, joint-embedding predictors."""
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax.tree_util import Partial
 from jaxtyping import Float
 
-from theory.dynamics.flow import network_flow
-from theory.layers.chain import WeightPaths, Weights
-from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, Times, require_float64
+from theory.linalg.arrays import Arr, Scalar, Spectrum, Times, require_float64
 from theory.linalg.checks import require_depth
-from theory.linalg.integration import check_flow, integrated_path, reached
+from theory.linalg.integration import check_flow, integrate, require_reached
 
 Number = float | Scalar
 
@@ -42,8 +38,11 @@ def predictor_time_courses(
     augmentation_variance: Number = 0.0,
     predictor_rate: Number = 1.0,
     weight_decay: Number = 0.0,
+    relative_tolerance: float = 1e-10,
+    absolute_tolerance: float = 1e-13,
+    max_steps: int = 65536,
 ) -> PredictorPath:
-    r"""Modes of linear BYOL (or SimSiam, ``target_rate=1``) on isotropic data.
+    r"""Return the modes of linear BYOL (or SimSiam, ``target_rate=1``) on isotropic data.
 
     .. math:: \dot p = \alpha s (\tau - (1 + \sigma^2) p) - \eta p, \qquad
         \dot s = 2 p s (\tau - (1 + \sigma^2) p) - 2 \eta s
@@ -59,6 +58,9 @@ def predictor_time_courses(
       augmentation_variance: σ², noise that augmentation adds to a unit-variance feature.
       predictor_rate: α, learning rate of the predictor over that of the encoder.
       weight_decay: η on both.
+      relative_tolerance: Error allowed per step, relative.
+      absolute_tolerance: Error allowed per step, added to the relative one.
+      max_steps: Solver steps after which the flow is given up.
 
     Returns:
       `PredictorPath`, each of shape ``(times, modes)``.
@@ -84,8 +86,18 @@ def predictor_time_courses(
     """
     check_flow(1, times, predictor=predictor, correlation=correlation)
     constants = (target_rate, augmentation_variance, predictor_rate, weight_decay)
-    path, done = _predictor_path((predictor, correlation), constants, jnp.asarray(times))
-    return PredictorPath(*(reached(part, done, 65536) for part in path))
+    start = (jnp.asarray(predictor), jnp.asarray(correlation))
+    path, done, _ = integrate(
+        _predictor_velocity,
+        start,
+        times,
+        constants,
+        relative_tolerance=relative_tolerance,
+        absolute_tolerance=absolute_tolerance,
+        max_steps=max_steps,
+    )
+    require_reached(done, max_steps)
+    return PredictorPath(*path)
 
 
 def predictor_fixed_points(
@@ -94,7 +106,7 @@ def predictor_fixed_points(
     augmentation_variance: Number = 0.0,
     weight_decay: Number = 0.0,
 ) -> PredictorFixedPoints:
-    r"""Rest points of linear BYOL under weight decay.
+    r"""Return the rest points of linear BYOL under weight decay.
 
     .. math:: p_\pm = \frac{\tau \pm \sqrt{\tau^2 - 4 \eta (1 + \sigma^2)}}{2 (1 + \sigma^2)}
 
@@ -131,16 +143,10 @@ def predictor_fixed_points(
     )
 
 
-def direct_predictor(correlation: Spectrum, regularization: Number) -> Spectrum:
-    """Predictor eigenvalues of DirectPred, √s + ε max s, set instead of learned (Tian et al.)."""
-    require_float64(correlation=correlation)
-    return jnp.sqrt(correlation) + regularization * jnp.max(correlation)
-
-
 def joint_embedding_time(
     weight: Spectrum, initial: Spectrum, strength: Spectrum, regression: Spectrum, depth: int
 ) -> Spectrum:
-    r"""Time at which a mode of a deep linear joint-embedding predictor reaches a weight.
+    r"""Return the time at which a mode of a deep linear joint-embedding predictor reaches a weight.
 
     For :math:`\dot w = L \lambda (w^{3-1/L} - w^3/\rho)`, in :math:`x = w^{1/L}`,
 
@@ -192,11 +198,11 @@ def joint_embedding_time(
 
 
 def closed_predictor_time(variance: Spectrum, initial: Spectrum) -> Spectrum:
-    r"""Time at which a mode has a variance, with the predictor set to the embedding's covariance.
+    r"""Return the time at which a mode has a variance under a predictor set in closed form.
 
-    Flow :math:`\dot v = 2 v^2 (1 - v)` gives :math:`t = \tfrac12 [\ln\frac{v}{1-v} - \frac1v]`
-    between the two variances; dividing the predictor's eigenvalue out (the isotropic loss)
-    leaves the logistic curve.
+    With the predictor equal to the embedding's covariance the flow :math:`\dot v = 2 v^2 (1 - v)`
+    gives :math:`t = \tfrac12 [\ln\frac{v}{1-v} - \frac1v]` between the two variances. Dividing
+    the predictor's eigenvalue out (the isotropic loss) leaves the logistic curve.
 
     Args:
       variance: v, between its start and 1.
@@ -230,58 +236,11 @@ def closed_predictor_time(variance: Spectrum, initial: Spectrum) -> Spectrum:
     return clock(variance) - clock(initial)
 
 
-def collapse_flow(contrast: Matrix, weights: Weights, times: Times) -> WeightPaths:
-    r"""Layers along flow of the fixed linear loss −½ tr(W X Wᵀ), W the product of the layers.
-
-    A single layer follows :math:`W(t) = W_0 e^{Xt}`: with X the between-pair less the within-pair
-    covariance, directions in which augmentation is stronger than the data collapse
-    exponentially. From two layers on growing directions reach infinity in finite time: choose
-    times before that.
-
-    Args:
-      contrast: X, symmetric.
-      weights: W_1, …, W_L at time 0.
-      times: Flow times, ascending, at least 0.
-
-    Returns:
-      The layers at each time.
-
-    Raises:
-      InputError: As `flow.network_flow`.
-
-    Accuracy:
-      About 1e-9 relative.
-
-    Source:
-      Model of Jing et al., Understanding Dimensional Collapse, 2021 (from memory).
-
-    Example:
-      Strong augmentation of the second feature kills it:
-
-      >>> with jax.enable_x64(True):
-      ...     contrast = jnp.diag(jnp.array([0.1, -1.0]))
-      ...     (path,) = collapse_flow(contrast, (jnp.eye(2),), jnp.array([10.0]))
-      ...     [round(float(w), 3) for w in jnp.diagonal(path[0])]
-      [2.718, 0.0]
-    """
-    require_float64(contrast=contrast)
-    return network_flow(Partial(_linear_loss, contrast), weights, times)
-
-
-def _linear_loss(contrast, end_to_end):
-    return -0.5 * jnp.sum((end_to_end @ contrast) * end_to_end)
-
-
-@jax.jit
-def _predictor_path(start, constants, times):
+def _predictor_velocity(state, constants):
+    predictor, correlation = state
     target, noise, rate, decay = constants
-
-    def velocity(state):
-        predictor, correlation = state
-        error = target - (1.0 + noise) * predictor
-        return (
-            rate * correlation * error - decay * predictor,
-            2.0 * predictor * correlation * error - 2.0 * decay * correlation,
-        )
-
-    return integrated_path(velocity, start, times, (1e-10, 1e-13), 65536)
+    error = target - (1.0 + noise) * predictor
+    return (
+        rate * correlation * error - decay * predictor,
+        2.0 * predictor * correlation * error - 2.0 * decay * correlation,
+    )

@@ -15,8 +15,7 @@ import pytest
 from tests import reference
 from theory.commands import main
 from theory.commands.explore import explorer_page
-from theory.dynamics.decayed_courses import decayed_time_courses
-from theory.dynamics.mode_table import mode_scales
+from theory.dynamics.modes import mode_scales
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.optimum.thresholds import decay_thresholds, decayed_mode, learned_modes
 
@@ -67,15 +66,13 @@ def test_the_pages_numbers_are_theorys(tmp_path, depth, decay, time):
     optimum = decayed_mode(s, a, weight_decay=weight_decay, depth=depth)
     np.testing.assert_allclose(column("optimum"), optimum, rtol=1e-9, atol=1e-15)
     if weight_decay and depth > 1:
-        reached = learned_modes(s, a, start, weight_decay, depth)
+        reached = learned_modes(s, a, start, weight_decay=weight_decay, depth=depth)
         np.testing.assert_array_equal(column("end") > 0, np.asarray(reached))
     times = jnp.array(found["grid"])
-    courses = decayed_time_courses(
-        s, a, start, depth, times, weight_decay, relative_tolerance=1e-12
+    courses = gram_time_courses(
+        s, a, start, times, depth=depth, weight_decay=weight_decay, relative_tolerance=1e-12
     )
-    expected = np.asarray(courses)
-    expected = expected if expected.shape[0] == len(rows) else expected.T
-    np.testing.assert_allclose(column("course"), expected, rtol=2e-9, atol=1e-12)
+    np.testing.assert_allclose(column("course"), np.asarray(courses).T, rtol=2e-9, atol=1e-12)
     r = column("r")
     if time == 200:
         np.testing.assert_allclose(r, optimum, rtol=1e-9, atol=1e-15)

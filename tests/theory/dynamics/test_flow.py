@@ -1,254 +1,166 @@
-"""The balanced factor flow against the whole network, and the laws it must keep."""
-
-import itertools
+"""The façade of flow: closed forms, long times, ends, transformations, what is written."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
 from scipy.integrate import solve_ivp
 
-from theory.dynamics.flow import balanced_flow, factor_layer_grams, network_flow, quadratic_flow
-from theory.layers.chain import end_to_end_map
+from theory.dynamics.flow import flow
 from theory.linalg.errors import InputError
-from theory.losses.objectives import (
-    barlow_objective,
-    cosine_infonce_objective,
-    dot_infonce_objective,
-    gram_gradient,
-    network_loss,
-    spectral_objective,
-    vicreg_objective,
-)
-from theory.losses.quadratic import quadratic_gradient, spectral_loss
+from theory.losses.quadratic import QuadraticLoss
+from theory.optimum.decay import decayed_optimum
 from theory.optimum.quadratic import quadratic_optimum
 
-DIM = 5
-TIMES = np.array([0.0, 0.3, 1.0, 4.0])
+DIM = 3
 
 
-def random_moments(dim=DIM, seed=0):
-    """Moments that do not commute: relative size of the commutator about one half."""
-    random = np.random.default_rng(seed)
-    basis, _ = np.linalg.qr(random.normal(size=(dim, dim)))
-    root = (basis * np.linspace(1.0, 0.5, dim)) @ basis.T
-    basis, _ = np.linalg.qr(random.normal(size=(dim, dim)))
-    kept = (basis * np.linspace(0.95, 0.2, dim)) @ basis.T
-    cross = root @ kept @ root
-    return jnp.asarray(root @ root), jnp.asarray(0.5 * (cross + cross.T))
+def commuting_loss():
+    return QuadraticLoss(jnp.diag(jnp.array([10.0, 1.0])), jnp.diag(jnp.array([9.0, -0.2])))
 
 
-def balanced_layers(depth, out, seed=1, dim=DIM):
-    """Layers W_l = U_l S U_{l-1}ᵀ with one S, hence balanced, of the given output width."""
-    random = np.random.default_rng(seed)
-    spectrum = np.linspace(0.8, 0.3, out)
-    columns, _ = np.linalg.qr(random.normal(size=(dim, dim)))
-    right = columns[:, :out]
-    layers = []
-    for _ in range(depth):
-        left, _ = np.linalg.qr(random.normal(size=(out, out)))
-        layers.append(jnp.asarray((left * spectrum) @ right.T))
-        right = left
-    return tuple(layers)
-
-
-def samples(seed=2, count=12, dim=DIM):
-    random = np.random.default_rng(seed)
-    shared = random.normal(size=(count, dim))
-    return tuple(jnp.asarray(shared + 0.5 * random.normal(size=(count, dim))) for _ in range(2))
-
-
-def objective_and_data(name):
-    covariance, cross = random_moments()
-    return {
-        "spectral": (spectral_objective, (covariance, cross)),
-        "vicreg": (vicreg_objective, (covariance, cross, 1.5)),
-        "barlow": (barlow_objective, (cross,)),
-        "dot": (dot_infonce_objective, (*samples(), 0.7)),
-        "cosine": (cosine_infonce_objective, (*samples(), 0.5)),
-    }[name]
-
-
-def network_layer_grams(layers):
-    """Input-space Gram of every layer from the full weights, over time."""
-    product, grams = None, []
-    for layer in layers:
-        product = layer if product is None else layer @ product
-        grams.append(np.swapaxes(product, -1, -2) @ product)
-    return np.stack(grams, axis=-3)
-
-
-def reference_path(loss, layers, times, decay):
-    """Every layer under flow by SciPy, from gradients by automatic differentiation."""
-    shapes = [layer.shape for layer in layers]
-    ends = np.cumsum([layer.size for layer in layers])[:-1]
-
-    @jax.jit
-    def velocity(_, flat):
-        parts = tuple(x.reshape(y) for x, y in zip(jnp.split(flat, ends), shapes))
-        slopes = jax.grad(lambda layers: loss(end_to_end_map(layers)))(parts)
-        return -jnp.concatenate([(g + decay * w).ravel() for g, w in zip(slopes, parts)])
-
-    start = np.concatenate([np.ravel(layer) for layer in layers])
-    span = (0.0, times[-1])
-    path = solve_ivp(velocity, span, start, "DOP853", times, rtol=1e-12, atol=1e-14).y.T
-    pieces = np.split(path, ends, axis=1)
-    return [piece.reshape(-1, *shape) for piece, shape in zip(pieces, shapes)]
-
-
-CASES = [("spectral", 2, 2), ("spectral", 3, DIM), ("dot", 1, DIM), ("cosine", 2, DIM)]
-MORE = [("spectral", 1, DIM), ("vicreg", 2, 3), ("barlow", 3, DIM), ("dot", 3, 2), ("cosine", 3, 3)]
-CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in MORE]
-
-
-@pytest.mark.parametrize(("name", "depth", "out"), CASES)
-def test_balanced_flow_follows_every_layer_of_the_whole_network(name, depth, out):
-    objective, data = objective_and_data(name)
-    layers = balanced_layers(depth, out)
-    # The cosine loss is stiff once rank collapses, which both explicit solvers pay for.
-    times = TIMES / 4 if name == "cosine" else TIMES
-    path = reference_path(network_loss(objective, *data), layers, times, 0.05)
-    whole = network_layer_grams(path)
-    factors = balanced_flow(
-        gram_gradient(objective, *data), layers[0], depth, times, weight_decay=0.05
+def mixed_loss(shift=0.0):
+    """Moments that do not commute, with one negative alignment."""
+    random = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(random.normal(size=(DIM, DIM)))
+    covariance = np.diag([2.0, 1.0, 0.5])
+    root = np.sqrt(covariance)
+    cross = root @ (turn * np.array([0.9, 0.5, -0.1])) @ turn.T @ root
+    return QuadraticLoss(
+        jnp.asarray(covariance) + shift * jnp.eye(DIM, k=1) + shift * jnp.eye(DIM, k=-1),
+        jnp.asarray(0.5 * (cross + cross.T)),
     )
-    ours = jax.vmap(lambda factor: factor_layer_grams(factor, depth))(factors)
-    np.testing.assert_allclose(ours, whole, atol=1e-8)
-    # The law itself, measured on the whole network: G_l(t)^L = G_L(t)^l.
-    for layer in range(depth):
-        power = np.linalg.matrix_power(whole[:, layer], depth)
-        expected = np.linalg.matrix_power(whole[:, -1], layer + 1)
-        np.testing.assert_allclose(power, expected, atol=1e-8)
 
 
-def test_whole_network_agrees_with_an_independent_solver_of_hand_written_gradients():
-    covariance, cross = (np.asarray(x) for x in random_moments())
-    layers = [np.asarray(layer) for layer in balanced_layers(3, DIM)]
-    layers[1] = layers[1] + 0.2 * np.eye(DIM)
-    decay = 0.1
+def whole_network(loss, layers, times, decay):
+    """Grams of every layer and the loss, from full weights by SciPy and hand-written gradients."""
+    quadratic, linear = np.asarray(loss.quadratic), np.asarray(loss.linear)
+    shape = np.shape(layers)
 
     def velocity(_, flat):
-        one, two, three = flat.reshape(3, DIM, DIM)
-        end = three @ two @ one
-        slope = 4.0 * end @ (cross - covariance @ end.T @ end @ covariance)
-        moves = [(three @ two).T @ slope, three.T @ slope @ one.T, slope @ (two @ one).T]
-        return (np.stack(moves) - decay * flat.reshape(3, DIM, DIM)).ravel()
+        weights = flat.reshape(shape)
+        below = [np.eye(shape[-1])]
+        for weight in weights:
+            below.append(weight @ below[-1])
+        end, above, moves = below[-1], np.eye(shape[-1]), []
+        slope = 4 * end @ (quadratic @ end.T @ end @ quadratic - linear)
+        for index in reversed(range(len(weights))):
+            moves.append(-above.T @ slope @ below[index].T - decay * weights[index])
+            above = above @ weights[index]
+        return np.stack(moves[::-1]).ravel()
 
-    reference = solve_ivp(
-        velocity, (0, 4.0), np.stack(layers).ravel(), "DOP853", TIMES, rtol=1e-12, atol=1e-13
-    ).y.T.reshape(-1, 3, DIM, DIM)
-    loss = network_loss(spectral_objective, jnp.asarray(covariance), jnp.asarray(cross))
-    start = tuple(jnp.asarray(layer) for layer in layers)
-    ours = network_flow(loss, start, TIMES, weight_decay=decay)
-    np.testing.assert_allclose(np.stack(ours, axis=1), reference, atol=1e-9)
+    path = solve_ivp(
+        velocity, (0, times[-1]), np.ravel(layers), "DOP853", times, rtol=1e-11, atol=1e-13
+    ).y.T.reshape(len(times), *shape)
+    grams, losses = [], []
+    for weights in path:
+        product, rows = np.eye(shape[-1]), []
+        for weight in weights:
+            product = weight @ product
+            rows.append(product.T @ product)
+        inner = rows[-1] @ quadratic
+        value = np.trace(inner @ inner) - 2 * np.trace(rows[-1] @ linear)
+        grams.append(np.stack(rows))
+        losses.append(value + 0.5 * decay * np.sum(weights**2))
+    return np.stack(grams), np.array(losses)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_imbalance_is_conserved_and_decays_at_twice_the_weight_decay(decay):
-    covariance, cross = random_moments()
-    random = np.random.default_rng(3)
-    layers = tuple(jnp.asarray(0.5 * random.normal(size=(DIM, DIM))) for _ in range(3))
-    loss = network_loss(spectral_objective, covariance, cross)
-    path = network_flow(loss, layers, TIMES, weight_decay=decay)
-    for lower, upper in itertools.pairwise(path):
-        imbalance = jnp.swapaxes(upper, 1, 2) @ upper - lower @ jnp.swapaxes(lower, 1, 2)
-        expected = np.exp(-2 * decay * TIMES)[:, None, None] * imbalance[0][None]
-        np.testing.assert_allclose(imbalance, expected, atol=1e-8)
+@pytest.mark.parametrize(("start", "decay"), [("scaled", 0.03), ("unbalanced", 0.03)])
+@pytest.mark.parametrize("commuting", [True, False])
+def test_every_layer_is_that_of_the_whole_network(start, decay, commuting):
+    loss = commuting_loss() if commuting else mixed_loss()
+    dim = loss.quadratic.shape[0]
+    times = np.array([0.0, 0.4, 3.0])
+    layers = np.stack([0.3 * np.eye(dim)] * 2)
+    if start == "unbalanced":
+        layers = layers + 0.2 * np.random.default_rng(1).normal(size=layers.shape)
+    init = None if start == "scaled" else tuple(layers)
+    course = flow(loss, times, init_scale=0.3, init=init, weight_decay=decay)
+    grams, losses = whole_network(loss, layers, times, decay)
+    np.testing.assert_allclose(course.grams, grams, atol=1e-8)
+    np.testing.assert_allclose(course.loss, losses, atol=1e-7)
+    spectra = np.linalg.eigvalsh(np.asarray(course.grams))[..., ::-1]
+    np.testing.assert_allclose(course.weight_spectra, spectra, atol=1e-12)
+    root = np.linalg.cholesky(loss.quadratic)
+    outputs = np.linalg.eigvalsh(root.T @ np.asarray(course.grams) @ root)[..., ::-1]
+    np.testing.assert_allclose(course.layer_spectra[:, 1:], outputs, atol=1e-12)
 
 
-def test_scale_invariant_loss_keeps_relative_imbalance_under_weight_decay():
-    objective, data = objective_and_data("cosine")
-    loss = network_loss(objective, *data)
-    random = np.random.default_rng(4)
-    layers = tuple(jnp.asarray(0.6 * random.normal(size=(DIM, DIM))) for _ in range(2))
-    first, second = network_flow(loss, layers, TIMES, weight_decay=0.2)
-    imbalance = jnp.swapaxes(second, 1, 2) @ second - first @ jnp.swapaxes(first, 1, 2)
-    relative = jnp.linalg.norm(imbalance, axis=(1, 2)) / (
-        jnp.linalg.norm(first, axis=(1, 2)) * jnp.linalg.norm(second, axis=(1, 2))
+def test_stiff_courses_are_answered_by_closed_form_and_by_the_implicit_solver():
+    times = np.array([0.0, 100_000.0])
+    closed = flow(commuting_loss(), times, weight_decay=0.01)
+    solved = flow(commuting_loss(), times, weight_decay=0.01, solver="implicit")
+    np.testing.assert_allclose(closed.grams, solved.grams, atol=1e-8)
+    gram = decayed_optimum(commuting_loss(), weight_decay=0.01, depth=2).gram
+    np.testing.assert_allclose(closed.grams[1, 1], gram, atol=1e-9)
+    mixed = flow(mixed_loss(), times)
+    assert float(mixed.loss[1]) == pytest.approx(float(quadratic_optimum(mixed_loss()).loss), 1e-6)
+
+
+@pytest.mark.parametrize(("depth", "decay"), [(1, 0.2), (2, 0.0), (2, 0.05)])
+def test_infinite_time_is_the_end_state(depth, decay):
+    loss = mixed_loss()
+    course = flow(loss, np.array([1.0, np.inf]), depth=depth, weight_decay=decay, init_scale=0.7)
+    late = flow(
+        loss,
+        np.array([1.0, 3e3]),
+        depth=depth,
+        weight_decay=decay,
+        init_scale=0.7,
+        solver="implicit",
     )
-    np.testing.assert_allclose(relative, np.full(len(TIMES), relative[0]), rtol=1e-8)
+    # The feature of negative alignment fades as a power of time where nothing decays.
+    tolerance = 1e-8 if decay else 2e-2
+    np.testing.assert_allclose(course.grams[1, -1], late.grams[1, -1], atol=tolerance)
+    np.testing.assert_allclose(course.grams[0], late.grams[0], atol=1e-8)
 
 
-def test_flow_restarted_in_the_middle_is_the_same_flow():
-    loss = spectral_loss(*random_moments())
-    start = jnp.asarray(0.4 * np.eye(3, DIM))
-    whole = quadratic_flow(loss, start, 2, jnp.array([0.7, 1.9]), weight_decay=0.02)
-    rest = quadratic_flow(loss, whole[0], 2, jnp.array([1.2]), weight_decay=0.02)
-    np.testing.assert_allclose(rest[0], whole[1], atol=1e-9)
+def test_one_layer_of_rank_one_among_rows_of_zeros():
+    """W₀ = [[.1, .1], [0, 0]] as from its one row."""
+    loss = QuadraticLoss(jnp.eye(2), jnp.diag(jnp.array([0.9, 0.3])))
+    start = jnp.array([[0.1, 0.1], [0.0, 0.0]])
+    times = np.array([1.0])
+    both = flow(loss, times, init=(start,)).grams
+    one = flow(loss, times, init=(start[:1],)).grams
+    np.testing.assert_allclose(both, one, atol=1e-10)
+    # The Riccati closed form, G = e^{Ft} w (1 + 8 wᵀ∫e^{2Fs}w)⁻¹ wᵀ e^{Ft} with F = 4M.
+    rates = 4 * np.array([0.9, 0.3])
+    grown = 0.1 * np.exp(rates)
+    inner = 1 + 8 * np.sum(0.1**2 * np.expm1(2 * rates) / (2 * rates))
+    np.testing.assert_allclose(both[0, 0], np.outer(grown, grown) / inner, atol=1e-9)
+    slope = jax.grad(lambda w: flow(loss, times, init=(w,)).grams[0, 0, 0, 0])(start)
+    step = 1e-5 * jnp.zeros((2, 2)).at[0, 1].set(1.0)
+    ends = [flow(loss, times, init=(start + s * step,)).grams[0, 0, 0, 0] for s in (1, -1)]
+    np.testing.assert_allclose(slope[0, 1], (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
 
 
-def test_time_zero_returns_the_start_exactly():
-    start = jnp.asarray(np.random.default_rng(5).normal(size=(2, DIM)))
-    path = quadratic_flow(spectral_loss(*random_moments()), start, 3, jnp.array([0.0, 0.0]))
-    np.testing.assert_array_equal(path, np.stack([start, start]))
+def test_derivatives_and_maps_in_loss_decay_start_and_times():
+    def value(given):
+        course = flow(
+            mixed_loss(given[0]),
+            jnp.stack([0.3, given[1]]),
+            init_scale=given[2],
+            weight_decay=given[3],
+        )
+        return jnp.sum(jnp.cos(course.grams)) + course.loss[1] + course.layer_spectra[1, 2, 0]
+
+    point = np.array([0.0, 1.5, 0.3, 0.02])
+    compiled = jax.jit(value)
+    steps = 1e-3 * np.eye(4)
+    central = [(8 * (compiled(point + e) - compiled(point - e)) - compiled(point + 2 * e)
+                + compiled(point - 2 * e)) / 12e-3 for e in steps]  # fmt: skip
+    np.testing.assert_allclose(jax.jit(jax.grad(value))(point), central, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(value))(point), central, rtol=1e-6, atol=1e-7)
+    mapped = jax.vmap(value)(np.stack([point, 1.1 * point]))
+    np.testing.assert_allclose(mapped[0], value(point), rtol=1e-8)
 
 
-def test_low_rank_and_general_right_hand_sides_agree():
-    loss = spectral_loss(*random_moments())
-    start = jnp.asarray(0.5 * np.eye(2, DIM))
-    low_rank = quadratic_flow(loss, start, 3, TIMES, weight_decay=0.1)
-    general = balanced_flow(Partial(quadratic_gradient, loss), start, 3, TIMES, weight_decay=0.1)
-    np.testing.assert_allclose(low_rank, general, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("depth", "rank"), [(2, DIM), pytest.param(1, 2, marks=pytest.mark.slow), (3, 2)]
-)
-def test_flow_ends_at_the_closed_form_optimum(depth, rank):
-    loss = spectral_loss(*random_moments())
-    start, _ = np.linalg.qr(np.random.default_rng(6).normal(size=(DIM, DIM)))
-    path = quadratic_flow(loss, jnp.asarray(0.7 * start[:rank]), depth, jnp.array([300.0]))
-    gram = factor_layer_grams(path[0], depth)[-1]
-    np.testing.assert_allclose(gram, quadratic_optimum(loss, rank=rank).gram, atol=1e-8)
-
-
-def test_flow_maps_over_weight_decay_and_start_and_compiles_once(caplog):
-    loss = spectral_loss(*random_moments())
-
-    def end(decay, scale):
-        return quadratic_flow(loss, scale * jnp.eye(DIM), 2, jnp.array([2.0]), weight_decay=decay)
-
-    decays, scales = jnp.array([0.0, 0.1, 0.3]), jnp.array([0.2, 0.5, 0.9])
-    mapped = jax.vmap(end)(decays, scales)
-    for index in range(3):
-        single = end(decays[index], scales[index])
-        np.testing.assert_allclose(mapped[index], single, atol=1e-9)
-    with jax.log_compiles(True), caplog.at_level("WARNING"):
-        other = spectral_loss(*random_moments(seed=9))
-        quadratic_flow(other, 0.3 * jnp.eye(DIM), 2, jnp.array([2.5]), weight_decay=decays[1])
-    assert not [record for record in caplog.records if "_quadratic_path" in record.message]
-
-
-def test_gradient_through_the_flow_matches_finite_differences():
-    covariance, cross = random_moments()
-    direction = jnp.asarray(np.diag(np.linspace(1.0, -1.0, DIM)))
-
-    def strength(amount):
-        loss = spectral_loss(covariance, cross + amount * direction)
-        path = quadratic_flow(loss, 0.3 * jnp.eye(DIM), 2, jnp.array([1.0]))
-        return jnp.sum(factor_layer_grams(path[0], 2)[0, 0])
-
-    step = 1e-4
-    difference = (strength(step) - strength(-step)) / (2 * step)
-    np.testing.assert_allclose(jax.grad(strength)(0.0), difference, rtol=1e-6)
-
-
-def test_flow_refuses_input_it_cannot_use():
-    loss = spectral_loss(*random_moments())
-    start = jnp.eye(DIM)
+def test_what_cannot_be_followed_is_refused():
+    with pytest.raises(InputError, match="takes 2 features"):
+        flow(mixed_loss(), np.ones(1), init=(np.eye(2),))
     with pytest.raises(InputError, match="ascending"):
-        quadratic_flow(loss, start, 2, jnp.array([1.0, 0.5]))
-    with pytest.raises(InputError, match="depth is 0"):
-        quadratic_flow(loss, start, 0, TIMES)
-    with pytest.raises(InputError, match="float32"):
-        quadratic_flow(loss, start.astype(np.float32), 2, TIMES)
+        flow(mixed_loss(), np.array([1.0, 0.0]))
     with pytest.raises(InputError, match="max_steps"):
-        quadratic_flow(loss, start, 2, TIMES, max_steps=2)
-    with pytest.raises(InputError, match="columns"):
-        network_flow(lambda end: jnp.sum(end), (jnp.ones((2, 3)), jnp.ones((2, 3))), TIMES)
-
-
-def test_end_to_end_map_multiplies_last_layer_first():
-    first, second = jnp.array([[1.0, 2.0]]), jnp.array([[3.0], [4.0]])
-    np.testing.assert_array_equal(end_to_end_map((first, second)), [[3.0, 6.0], [4.0, 8.0]])
+        flow(mixed_loss(), np.array([10.0]), solver="explicit", max_steps=4)
+    with pytest.raises(InputError, match="4 GiB"):
+        flow(mixed_loss(), np.linspace(0.0, 1.0, 40_000_000))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from theory.dynamics.flow import factor_layer_grams, quadratic_flow
+from theory.dynamics.layer_flow import quadratic_flow
 from theory.layers.grams import layer_grams
 from theory.linalg.errors import InputError
+from theory.linalg.factors import factor_layer_grams
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
 from theory.optimum.decay import decayed_optimum
 from theory.optimum.quadratic import quadratic_optimum
