@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ssljax.data.sources import Dataset
-from ssljax.measure.view_features import view_features
+from ssljax.measure.features import view_features
 from ssljax.runs.saved_run import Run
 from ssljax.system.arrays import Float
 

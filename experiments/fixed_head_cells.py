@@ -14,8 +14,8 @@ from experiments.representations import (
     representations,
 )
 from ssljax.data.datasets import Dataset
+from ssljax.measure.features import view_features
 from ssljax.measure.probe import linear_probe
-from ssljax.measure.view_features import view_features
 from ssljax.runs.saved_run import Run
 from ssljax.system.arrays import Float
 

@@ -44,7 +44,7 @@ from experiments.trained import trained, untrained, work_left
 from experiments.training_images import images_of
 from experiments.trainings import STRENGTH, seeded, trainings
 from ssljax.data.sources import Dataset
-from ssljax.measure.view_features import view_features
+from ssljax.measure.features import view_features
 from ssljax.runs.saved_run import Run
 from theory.geometry.invariance import view_invariance_defect
 

@@ -10,8 +10,8 @@ from experiments.view_geometry import LAYERS, network_views
 from ssljax.augment.augment import draw_changes
 from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
+from ssljax.measure.features import view_keys
 from ssljax.measure.probe import linear_probe, regression_probe
-from ssljax.measure.view_features import view_keys
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float
 

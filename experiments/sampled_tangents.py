@@ -11,7 +11,7 @@ from experiments.tangent_planes import leading_rows, network_tangents, overlap
 from ssljax.augment.orbit import GENERATORS, generator_scales, group_element, orbit_covariance
 from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
-from ssljax.measure.view_features import view_features
+from ssljax.measure.features import view_features
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float
 from theory.geometry.invariance import orbit_covariances

@@ -17,7 +17,7 @@ from experiments.representations import features_of
 from ssljax.augment.orbit import generator_scales, orbit_tangents
 from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
-from ssljax.measure.view_features import view_features
+from ssljax.measure.features import view_features
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float
 from theory.geometry.invariance import augmentation_fractions, orbit_covariances

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssljax.augment.policies import Policy
 from ssljax.data.sources import Dataset
-from ssljax.measure.view_features import view_features
+from ssljax.measure.features import view_features
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float
 from theory.geometry.invariance import (

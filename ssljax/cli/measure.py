@@ -127,8 +127,12 @@ def _write_moments(options: MomentsOptions, out: Path) -> tuple[int, int]:
 
     from ssljax.data.clean_images import clean_dataset  # noqa: PLC0415
     from ssljax.data.datasets import load_dataset  # noqa: PLC0415
-    from ssljax.measure.moment_sums import write_moments  # noqa: PLC0415
-    from ssljax.measure.moments import layer_moments, mean_image, pixel_layer  # noqa: PLC0415
+    from ssljax.measure.moments import (  # noqa: PLC0415
+        layer_moments,
+        mean_image,
+        pixel_layer,
+        write_moments,
+    )
     from ssljax.system.progress import counted, loading_progress  # noqa: PLC0415
 
     with loading_progress(options.dataset) as report:

@@ -101,7 +101,7 @@ def run_export(arguments: Sequence[str]) -> int:
     import jax  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    from ssljax.measure.moment_sums import write_moments  # noqa: PLC0415
+    from ssljax.measure.moments import write_moments  # noqa: PLC0415
     from ssljax.runs.export import export_safetensors  # noqa: PLC0415
     from ssljax.runs.saved_run import load_run  # noqa: PLC0415
 

@@ -12,14 +12,12 @@ import numpy as np
 from ssljax.config.config import EvaluationConfig
 from ssljax.data.datasets import Dataset
 from ssljax.measure.features import layer_features
-from ssljax.measure.few_shot import few_shot_accuracy
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.probe import ProbeResult, linear_probe
-from ssljax.measure.probe_path import probe_path
+from ssljax.measure.probe_protocols import few_shot_accuracy, probe_path
 from ssljax.measure.robust_probe import group_accuracy, retrained_probe
 from ssljax.measure.sgd_probe import sgd_probe
-from ssljax.nets.named_layers import named_layers
-from ssljax.nets.network import Network
+from ssljax.nets.network import Network, named_layers
 from ssljax.system.arrays import Float, Int
 from ssljax.system.progress import counted, notice
 from ssljax.training.state import TrainState

@@ -21,10 +21,8 @@ from ssljax.measure.evaluation import (
     on_one_device,
     protocol,
 )
-from ssljax.measure.moment_sums import write_moments
-from ssljax.measure.moments import layer_moments
-from ssljax.nets.named_layers import named_layers
-from ssljax.nets.network import Network
+from ssljax.measure.moments import layer_moments, write_moments
+from ssljax.nets.network import Network, named_layers
 from ssljax.system.arrays import Float
 from ssljax.system.distributed import agree, is_first
 from ssljax.system.errors import UsageError

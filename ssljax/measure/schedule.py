@@ -22,8 +22,7 @@ from ssljax.measure.measurements import (
     write_moments_folder,
 )
 from ssljax.measure.ranks import layer_ranks
-from ssljax.nets.named_layers import named_layers
-from ssljax.nets.network import Network
+from ssljax.nets.network import Network, named_layers
 from ssljax.system.distributed import is_first
 from ssljax.system.files import read_json_lines, write_text
 from ssljax.training.build import evaluated_state

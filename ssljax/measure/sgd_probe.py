@@ -7,8 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ssljax.measure.probe import ProbeResult, check_probe_input, classified
-from ssljax.measure.standardization import standardization, standardized, unfolded
+from ssljax.measure.probe import (
+    ProbeResult,
+    check_probe_input,
+    classified,
+    standardization,
+    standardized,
+    unfolded,
+)
 from ssljax.system.arrays import Float, Int
 from ssljax.system.errors import UsageError
 

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 
 from ssljax.measure.features import layer_features
-from ssljax.nets.named_layers import named_layers
+from ssljax.nets.network import named_layers
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.system.arrays import Float, UInt8
 from ssljax.system.errors import UsageError

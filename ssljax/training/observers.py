@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ssljax.nets.named_layers import layer_dims, named_layers
-from ssljax.nets.network import Network
+from ssljax.nets.network import Network, layer_dims, named_layers
 from ssljax.system.arrays import Array, Float, PyTree
 
 

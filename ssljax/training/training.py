@@ -12,14 +12,13 @@ from ssljax.config.config import Config
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset, ImageSource
 from ssljax.losses.table import LOSSES
-from ssljax.nets.initial_weights import read_head_weights, started_network
+from ssljax.nets.initialization import read_head_weights, started_network
 from ssljax.nets.input_normalization import (
     InputNormalization,
     measured_normalization,
     normalized_network,
 )
-from ssljax.nets.named_layers import layer_dims, named_layers
-from ssljax.nets.network import Network
+from ssljax.nets.network import Network, layer_dims, named_layers
 from ssljax.system.arrays import Array
 from ssljax.system.errors import UsageError
 from ssljax.training.build import (

@@ -29,7 +29,7 @@ from ssljax.config.config import Config, change_config
 from ssljax.config.fields import config_dict, config_from_dict, list_leaves
 from ssljax.config.presets import PRESETS
 from ssljax.data.datasets import load_dataset
-from ssljax.nets.initial_weights import read_head_weights
+from ssljax.nets.initialization import read_head_weights
 from ssljax.runs.report import write_report
 from ssljax.runs.sweep_plan import parsed_axis, parsed_seeds, sweep_cells
 from ssljax.system.errors import UsageError

@@ -12,10 +12,9 @@ from ssljax.data.datasets import Dataset
 from ssljax.measure.evaluation import evaluation
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.probe import linear_probe
-from ssljax.measure.probe_path import probe_path
+from ssljax.measure.probe_protocols import probe_path
 from ssljax.measure.robust_probe import group_accuracy
-from ssljax.nets.named_layers import named_layers
-from ssljax.nets.network import Network
+from ssljax.nets.network import Network, named_layers
 from ssljax.system.errors import UsageError
 from ssljax.training.state import TrainState
 

@@ -9,8 +9,15 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ssljax.augment.augment import augment
 from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY
-from ssljax.measure.moment_sums import merged_sums, moment_arrays, write_moments
-from ssljax.measure.moments import layer_moments, layer_sums, mean_image, pixel_layer
+from ssljax.measure.moments import (
+    layer_moments,
+    layer_sums,
+    mean_image,
+    merged_sums,
+    moment_arrays,
+    pixel_layer,
+    write_moments,
+)
 from ssljax.system.errors import UsageError
 from ssljax.training.parallel import make_local_sharding
 

@@ -10,7 +10,7 @@ import pytest
 
 from ssljax.augment.policies import DIGITS_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig
-from ssljax.measure import features, moments, neighbors, probe, settle, sgd_probe, view_features
+from ssljax.measure import features, moments, neighbors, probe, settle, sgd_probe
 from ssljax.measure.moments import layer_moments
 from ssljax.training.build import build_network
 
@@ -60,7 +60,7 @@ def measuring_functions():
         drawn = (apply, DIGITS_POLICY, 2, names, *state, batch, 1 / 255, key, 1.0)
         yield f"moments of {kind}", moments._outputs, drawn
         seen = (apply, *state, IMAGES[:4], 1 / 255, draws, 1.0, DIGITS_POLICY, names)
-        yield f"views of {kind}", view_features._outputs, seen
+        yield f"views of {kind}", features._view_outputs, seen
 
 
 def test_every_product_of_what_measures_asks_for_the_highest_precision():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ssljax.measure.probe import linear_probe, regression_probe, ridge_probe
-from ssljax.measure.probe_path import probe_path
+from ssljax.measure.probe_protocols import probe_path
 from ssljax.measure.sgd_probe import sgd_probe
 from ssljax.system.errors import UsageError
 from tests.ssljax.measure.test_neighbors import TEST, TEST_LABELS, TRAIN, TRAIN_LABELS

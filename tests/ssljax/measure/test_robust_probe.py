@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ssljax.measure.few_shot import few_shot_accuracy
 from ssljax.measure.probe import linear_probe
+from ssljax.measure.probe_protocols import few_shot_accuracy
 from ssljax.measure.robust_probe import balanced_rows, group_accuracy, retrained_probe
 from ssljax.system.errors import UsageError
 

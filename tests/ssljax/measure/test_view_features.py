@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ssljax.augment.policies import DIGITS_POLICY, NOISE_POLICY
+from ssljax.measure.features import view_features, view_keys
 from ssljax.measure.moments import layer_moments, pixel_layer
-from ssljax.measure.view_features import view_features, view_keys
 from ssljax.system.errors import UsageError
 
 
