@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from theory.layers.grams import layer_spectra
 from theory.linalg.arrays import Arr, Grams, Matrix, Scalar, Spectrum, compiled, require_float64
 from theory.linalg.powers import psd_power
-from theory.linalg.spectral import symmetric_eigenvalues
+from theory.linalg.spectral import symmetric_eigenpairs, symmetric_eigenvalues
 
 Basis = Float[Arr, "dim modes"]
 
@@ -80,7 +80,7 @@ def active_subspace(covariance: Matrix, gram: Matrix, num_modes: int) -> Basis:
     require_float64(covariance=covariance, gram=gram)
     root = psd_power(jnp.asarray(covariance), 0.5, tolerance=0.0)
     inner = root @ gram @ root
-    _, vectors = jnp.linalg.eigh(0.5 * (inner + inner.T))
+    _, vectors = symmetric_eigenpairs(0.5 * (inner + inner.T))
     leading = vectors[:, ::-1][:, :num_modes]
     read = jnp.asarray(gram) @ (root @ leading)
     return jnp.linalg.qr(read / jnp.linalg.norm(read, axis=0, keepdims=True))[0]
@@ -138,7 +138,7 @@ def log_gains(grams: Grams, basis: Basis) -> Float[Arr, "depth modes"]:
     require_float64(grams=grams, basis=basis)
     basis = jnp.asarray(basis)
     inside = jax.vmap(lambda gram: basis.T @ gram @ basis)(jnp.asarray(grams))
-    _, directions = jnp.linalg.eigh(0.5 * (inside[-1] + inside[-1].T))
+    _, directions = symmetric_eigenpairs(0.5 * (inside[-1] + inside[-1].T))
     directions = directions[:, ::-1]
     return 0.5 * jnp.log(jnp.einsum("ik,lij,jk->lk", directions, inside, directions))
 

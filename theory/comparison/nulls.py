@@ -43,11 +43,12 @@ def rotation_null(key: Key[Array, ""], grams: Grams, basis: Basis) -> Grams:
       Derived.
 
     Example:
+      >>> from theory.linalg.spectral import symmetric_eigenvalues
       >>> with jax.enable_x64(True):
       ...     gram = jnp.diag(jnp.array([3.0, 1.0]))[None]
       ...     null = rotation_null(jax.random.key(0), gram, jnp.eye(2))
-      ...     print(jnp.linalg.eigvalsh(null[0]).round(6), bool(abs(null[0, 0, 1]) > 0.1))
-      [1. 3.] True
+      ...     print(symmetric_eigenvalues(null[0]).round(6), bool(abs(null[0, 0, 1]) > 0.1))
+      [3. 1.] True
     """
     require_float64(grams=grams, basis=basis)
     basis = jnp.asarray(basis)

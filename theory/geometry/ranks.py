@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
-from theory.linalg.spectral import symmetric_eigenvalues
+from theory.linalg.spectral import singular_values, symmetric_eigenvalues
 
 Embeddings = Float[Arr, "examples dim"]
 
@@ -171,7 +171,7 @@ def rankme(embeddings: Embeddings, *, epsilon: float | Scalar = 1e-7) -> Scalar:
       True
     """
     require_float64(embeddings=embeddings)
-    values = jnp.linalg.svd(jnp.asarray(embeddings), compute_uv=False)
+    values = singular_values(jnp.asarray(embeddings))
     return exponential_entropy(spectrum_shares(values) + epsilon)
 
 

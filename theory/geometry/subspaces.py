@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Scalar, compiled, require_float64
+from theory.linalg.spectral import factor_modes
 
 FirstBasis = Float[Arr, "dim first"]
 SecondBasis = Float[Arr, "dim second"]
@@ -14,8 +15,7 @@ Displacements = Float[Arr, "dim displacements"]
 def row_subspace(local_map: Float[Arr, "out dim"], rank: int) -> Float[Arr, "dim rank"]:
     """Return the projector subspace: orthonormal top right singular vectors of a local map."""
     require_float64(local_map=local_map)
-    _, _, rows = jnp.linalg.svd(jnp.asarray(local_map), full_matrices=False)
-    return rows[:rank].T
+    return factor_modes(jnp.asarray(local_map)).vectors[:, :rank]
 
 
 @compiled()

@@ -7,8 +7,7 @@ from jaxtyping import Float, PRNGKeyArray
 from theory.linalg.arrays import Arr, Factor, Matrix, Scalar, require_float64
 from theory.linalg.checks import require_depth
 from theory.linalg.errors import InputError
-from theory.linalg.powers import psd_power
-from theory.linalg.whitening import whitening_frame
+from theory.linalg.powers import leading_power, psd_power
 from theory.moments.moments import Moments
 
 ClassMeans = Float[Arr, "classes dim"]
@@ -163,7 +162,8 @@ def squared_loss_factor(
       InputError: An argument is not float64.
 
     Accuracy:
-      Machine precision × condition number of Σ on its range.
+      Machine precision × condition number of Σ on its range. Derivatives of every order, where a
+      bounded rank leaves a gap in the spectrum of the fit.
 
     Source:
       Least squares; with a bound, reduced-rank regression (principal directions of the fit).
@@ -176,12 +176,13 @@ def squared_loss_factor(
       [[0.5, 0.0]]
     """
     require_float64(covariance=covariance, label_covariance=label_covariance)
-    frame = whitening_frame(covariance, range_tolerance).columns
-    whitened = label_covariance @ frame
-    if rank is not None:
-        left = jnp.linalg.svd(whitened, full_matrices=False)[0][:, :rank]
-        whitened = left @ (left.T @ whitened)
-    return whitened @ frame.T
+    inverse = psd_power(covariance, -1.0, tolerance=range_tolerance)
+    factor = label_covariance @ inverse
+    if rank is None:
+        return factor
+    # E[ŷ ŷᵀ] of the least-squares fit ŷ; its leading directions bound the rank.
+    fit = factor @ label_covariance.T
+    return leading_power(fit, 0.0, rank) @ factor
 
 
 def residual_sizes(initial_scale: float | Scalar, depth: int) -> Float[Arr, " depth"]:

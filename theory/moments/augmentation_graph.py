@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Scalar, compiled, require_float64
 from theory.linalg.errors import InputError
+from theory.linalg.spectral import symmetric_eigenpairs
 
 Views = Float[Arr, " views"]
 
@@ -119,7 +120,7 @@ def spectral_embedding(graph: AugmentationGraph, rank: int) -> SpectralEmbedding
     if not 1 <= rank <= views:
         raise InputError(f"rank is {rank}, wanted between 1 and the {views} views")
     scales = jnp.asarray(graph.degrees) ** -0.5
-    values, vectors = jnp.linalg.eigh(scales[:, None] * graph.weights * scales[None, :])
+    values, vectors = symmetric_eigenpairs(scales[:, None] * graph.weights * scales[None, :])
     kept = jnp.maximum(values[::-1][:rank], 0.0)
     features = scales[:, None] * vectors[:, ::-1][:, :rank] * jnp.sqrt(kept)[None, :]
     return SpectralEmbedding(features, kept, -jnp.sum(kept**2))

@@ -9,6 +9,7 @@ import pytest
 
 from tests import reference
 from theory.linalg.errors import InputError
+from theory.losses.quadratic import QuadraticLoss, quadratic_value
 from theory.moments.alignment import crossfit_alignment, noise_floor
 from theory.moments.check import check_moments
 from theory.moments.moments import Moments, merge_moments, moments_from_views
@@ -177,3 +178,12 @@ def test_an_alignment_of_one_survives_rounding_but_not_more():
 def test_moments_without_negative_modes_report_none():
     report = check_moments(_valid())
     assert (report.negative, report.most_negative) == (0, 0.0)
+
+
+def test_float64_outside_of_its_context_is_refused_not_rounded():
+    one = Moments(np.eye(2), 0.5 * np.eye(2), images=3, views=2)
+    with jax.enable_x64(False):
+        with pytest.raises(InputError, match="enable_x64"):
+            merge_moments(one, one)
+        with pytest.raises(InputError, match="enable_x64"):
+            quadratic_value(QuadraticLoss(np.eye(2), np.eye(2)), np.eye(2))
