@@ -50,7 +50,7 @@ def test_alignments_move_as_worked_out_by_hand_from_a_whitened_covariance():
 
 
 def test_checks_say_what_was_given_and_wanted_and_let_traced_values_pass():
-    with pytest.raises(InputError, match="views is 2.5, wanted a whole number of at least 1"):
+    with pytest.raises(InputError, match=r"views is 2\.5, wanted a whole number of at least 1"):
         require_count("views", 2.5)
     with pytest.raises(InputError, match="path is -1, wanted a finite number of at least 0"):
         require_number("path", np.array([0.0, -1.0]))

@@ -77,7 +77,7 @@ def test_a_mode_is_gone_just_above_its_saddle_node_and_there_just_below(depth):
 def test_what_does_not_exist_is_refused_by_value(moments):
     loss = spectral(moments)
     for wrong in (-1.0, np.nan, np.inf):
-        with pytest.raises(InputError, match="weight_decay is .*at least 0"):
+        with pytest.raises(InputError, match=r"weight_decay is .*at least 0"):
             solve(loss, weight_decay=wrong)
     for wrong in (0, -1):
         with pytest.raises(InputError, match=r"rank is .*whole number of at least 1"):
