@@ -75,7 +75,7 @@ def _sums(prediction):
 
 
 def _each(prediction):
-    return jnp.hstack([prediction.weight_spectra.ravel(), prediction.layer_spectra.ravel()])
+    return jnp.hstack([prediction.weight_spectra.ravel(), prediction.layer_spectra[1:].ravel()])
 
 
 def _solved(make, moments, read=_smooth, **options):
