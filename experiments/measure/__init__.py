@@ -1,5 +1,6 @@
 """What is measured on a network: numbers for the table, without knowing any claim.
 
 * `subject`: a network as it is measured, and the signature of every measurement.
+* `diagonal`: descent on the diagonal model of a nonlinear head.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

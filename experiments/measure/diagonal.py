@@ -1,0 +1,142 @@
+"""Descent on the diagonal model of a nonlinear head, from random starts, against its closed form.
+
+Feature i of size φ has a weight w₁ before the head and, in the head, a threshold b and a weight w₂;
+its output is h = w₂ (ReLU(w₁φ − b) − ReLU(−w₁φ − b)). Training minimizes Σ −2ρh² + h⁴, where ρ is
+the share of the feature that positive pairs keep: 0 where augmentation disrupts it fully.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from experiments.core.measurements import Measurement
+from experiments.measure.rows import exact_row
+from experiments.measure.subject import Subject
+from theory.dynamics.diagonal_network import DiagonalState, activation, diagonal_end
+
+SIZES = (0.5, 1.0, 1.5)
+RETENTIONS = (0.0, 0.25, 0.5, 1.0)
+STARTS = 3
+TIME, SMOKE_TIME = 20_000.0, 100.0
+# Fast features move first: small steps keep descent close to flow until they have settled.
+EARLY, EARLY_RATE, LATE_RATE = 10.0, 0.001, 0.01
+
+
+class DiagonalEnds(NamedTuple):
+    """Where descent and the closed form end, for every feature.
+
+    Attributes:
+      start: w₁, b and w₂ at the start, in rows.
+      end: The same after descent.
+      predicted: By the closed form.
+      linear: After descent without threshold, for as long.
+      sizes: φ.
+      retentions: ρ.
+      valid: Where the closed form is meant: its threshold leaves one half of the activation shut.
+    """
+
+    start: Float[np.ndarray, "3 features"]
+    end: Float[np.ndarray, "3 features"]
+    predicted: Float[np.ndarray, "3 features"]
+    linear: Float[np.ndarray, "3 features"]
+    sizes: Float[np.ndarray, " features"]
+    retentions: Float[np.ndarray, " features"]
+    valid: Bool[np.ndarray, " features"]
+
+
+def measure_diagonal(subject: Subject) -> Iterator[Measurement]:
+    """Yield what is left of disrupted features before and after a head, and how well it is told.
+
+    Args:
+      subject: Its seed draws the starts; its size says how long descent goes on.
+    """
+    time = TIME if subject.size.judged else SMOKE_TIME
+    with jax.enable_x64(True):
+        ends = descend_from_random_starts(subject.seed, time)
+        gone = ends.valid & (ends.retentions == 0)
+        sizes = ends.sizes[gone]
+        for weights, settings in ((ends.end, {}), (ends.linear, {"activation": "none"})):
+            before = np.abs(weights[0, gone] * sizes)
+            after = np.abs(output_amplitudes(weights[:, gone], sizes))
+            for layer, amplitudes in (("feature", before), ("embedding", after)):
+                key = subject.key("amplitude", layer=layer, **settings)
+                yield exact_row(key, float(np.exp(np.log(amplitudes).mean())), len(sizes))
+        errors = np.abs(ends.end - ends.predicted)[:, ends.valid]
+        yield exact_row(subject.key("identity_error"), float(errors.max()), errors.shape[1])
+        measured = np.log(np.abs(ends.end[0, gone]))
+        for variant, weights in (("theory", ends.predicted), ("rival:start", ends.start)):
+            error = np.sqrt(np.mean((np.log(np.abs(weights[0, gone])) - measured) ** 2))
+            key = subject.key("log_error", variant, layer="feature")
+            yield exact_row(key, float(error), len(sizes))
+
+
+def descend_from_random_starts(seed: int, time: float) -> DiagonalEnds:
+    """Return where descent ends for every size and retention, from starts that a seed draws.
+
+    Args:
+      seed: Draws w₁ in [0.8, 1.2], b in [0, 0.1] and w₂ in [0.2, 1.2].
+      time: Steps times rate, at least `EARLY`.
+    """
+    draw = np.random.default_rng(seed).uniform
+    starts = np.stack([draw(0.8, 1.2, STARTS), draw(0.0, 0.1, STARTS), draw(0.2, 1.2, STARTS)])
+    start = np.repeat(starts, len(SIZES) * len(RETENTIONS), axis=1)
+    sizes, retentions = (
+        np.tile(grid.ravel(), STARTS) for grid in np.meshgrid(SIZES, RETENTIONS, indexing="ij")
+    )
+    without_threshold = start * np.array([[1.0], [0.0], [1.0]])
+    end = _descend(start, sizes, retentions, time)
+    linear = _descend(without_threshold, sizes, retentions, time, moving=(1.0, 0.0, 1.0))
+    closed = diagonal_end(
+        DiagonalState(*map(jnp.asarray, start)), jnp.asarray(sizes), jnp.asarray(retentions)
+    )
+    predicted = np.stack([np.asarray(part) for part in closed])
+    # Beyond, both halves of the activation are at work and the closed form is not meant.
+    valid = predicted[1] > -predicted[0] * sizes
+    return DiagonalEnds(start, end, predicted, linear, sizes, retentions, valid)
+
+
+def output_amplitudes(
+    weights: Float[np.ndarray, "3 features"], sizes: Float[np.ndarray, " features"]
+) -> Float[np.ndarray, " features"]:
+    """Return h of every feature: what is left of it after the head."""
+    state = DiagonalState(*map(jnp.asarray, weights))
+    return np.asarray(activation(state, jnp.asarray(sizes)))
+
+
+def _descend(
+    start: np.ndarray,
+    sizes: np.ndarray,
+    retentions: np.ndarray,
+    time: float,
+    moving: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Float[np.ndarray, "3 features"]:
+    weights, given = jnp.asarray(start), (jnp.asarray(sizes), jnp.asarray(retentions))
+    mask = jnp.asarray(moving)[:, None]
+    for rate, span in ((EARLY_RATE, EARLY), (LATE_RATE, time - EARLY)):
+        weights = _take_steps(weights, *given, mask, rate, round(span / rate))
+    return np.asarray(weights)
+
+
+@jax.jit
+def _take_steps(
+    weights: Array,
+    sizes: Array,
+    retentions: Array,
+    mask: Array,
+    rate: float | Array,
+    count: int | Array,
+) -> Array:
+    def loss(given: Array) -> Array:
+        first, threshold, second = given
+        inner = first * sizes
+        output = second * (jax.nn.relu(inner - threshold) - jax.nn.relu(-inner - threshold))
+        return jnp.sum(-2.0 * retentions * output**2 + output**4)
+
+    def step(_: Array, given: Array) -> Array:
+        return given - rate * mask * jax.grad(loss)(given)
+
+    return jax.lax.fori_loop(0, count, step, weights)
