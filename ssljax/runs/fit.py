@@ -184,6 +184,11 @@ def fit(
     # State at step 0: trained already, from another run's weights, or drawn from the seed.
     state, step = None if trained is None else trained[0], 0
     if state is None and not is_resumed:
+        if progress:
+            notice(
+                f"training {num_parameters} parameters on {config.data} for {config.num_steps}"
+                f" steps in {workdir}; compiling takes a moment"
+            )
         state = training.init(config.seed)
         if config.start_from:
             state = start_from(config, Path(config.start_from), training.parallel, state)

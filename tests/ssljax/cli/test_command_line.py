@@ -121,6 +121,32 @@ def test_list_is_a_table_of_every_preset(capsys):
     assert any("dkobak/simclr-cifar10" in line for line in lines[len(PRESETS) :])
 
 
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback():
+    code = "import sys; from ssljax.cli.main import main; sys.exit(main(['--help']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"input(); {code}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()  # as `head` does, before anything is printed
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_the_help_names_every_exit_code(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {code} " in text for code in (0, 1, 2, 74, 75, 130, 137, 143))
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
 def test_show_prints_purpose_and_every_field(capsys):
     assert main(["show", "digits_linear"]) == 0
     text = capsys.readouterr().out
