@@ -1,10 +1,13 @@
 """The derivatives of batch normalization are those of its definition."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ssljax.nets.normalization import BatchNorm, _normalize
 
@@ -69,3 +72,23 @@ def test_statistics_of_mean_1000_and_deviation_1_are_exact_to_the_stated_bound(
     np.testing.assert_allclose(normalized, expected, atol=5 * bound)
     distance = (running_mean - exact.mean()) ** 2 / exact.var()
     assert (distance > 16) == (passes == 2)
+
+
+@pytest.mark.optimized
+def test_eight_devices_reduce_once_forward_and_once_backward():
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
+    batch = NamedSharding(mesh, PartitionSpec("batch"))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def both(x, cotangent, shift):
+        def normalize(x):
+            return _normalize(x, jnp.ones(4), jnp.zeros(4), shift, (0,), None, 1e-5)[0]
+
+        output, pull = jax.vjp(normalize, x)
+        return output, pull(cotangent)
+
+    step = jax.jit(both, in_shardings=(batch, batch, whole), out_shardings=batch)
+    text = step.lower(jnp.ones((16, 4)), jnp.ones((16, 4)), jnp.zeros(4)).compile().as_text()
+    entry = text[text.index("ENTRY") :]  # without the branch that a far mean takes
+    assert len(re.findall(r"all-reduce(?:-start)?\(", entry)) == 2
+    assert len(re.findall(r"all-reduce(?:-start)?\(", text)) == 3
