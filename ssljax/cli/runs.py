@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ssljax.cli.options import read_settings, required
 from ssljax.cli.tables import print_table
-from ssljax.runs.table import differing_fields, run_folders, runs_table, summarized
+from ssljax.runs.table import differing_fields, find_runs, summarize_run, tabulate_runs
 from ssljax.system.errors import UsageError
 from ssljax.system.settings import Settings, setting
 
@@ -54,10 +54,10 @@ def run_runs(arguments: Sequence[str]) -> int:
         "  python -m ssljax runs --json",
     )
     folder = Path(options.folder)
-    places = run_folders(folder)
+    places = find_runs(folder)
     if not places:
         raise UsageError(f"no runs in {folder}: give the folder that --workdir named, or one above")
-    found = [summarized(place, str(place.relative_to(folder))) for place in places]
+    found = [summarize_run(place, str(place.relative_to(folder))) for place in places]
     if options.json:
         print(json.dumps([run._asdict() for run in found], indent=2))
         return 0
@@ -69,7 +69,7 @@ def run_runs(arguments: Sequence[str]) -> int:
         for name in fields:
             if name not in known:
                 raise UsageError(f"no field {name} in these runs: they differ in {differing}")
-    head, rows = runs_table(found, fields)
+    head, rows = tabulate_runs(found, fields)
     print_table(head, rows)
     if options.fields is None and len(differing) > _MOST_FIELDS:
         print(f"they differ in {len(differing) - _MOST_FIELDS} more fields: see --fields, --json")

@@ -146,7 +146,7 @@ class Checkpoints:
 
 
 def best_step(workdir: Path) -> int | None:
-    """The step whose metric is best: the lowest, or the highest where it is an accuracy."""
+    """Return the step whose metric is best: the lowest, or the highest where it is an accuracy."""
     values = {}
     for step in saved_steps(workdir):
         with contextlib.suppress(UsageError):  # a damaged one is not best
@@ -158,7 +158,7 @@ def best_step(workdir: Path) -> int | None:
 
 
 def saved_steps(workdir: Path) -> tuple[int, ...]:
-    """Steps with a finished checkpoint folder, ascending; temporary ones are not counted."""
+    """Return the steps with a finished checkpoint folder, ascending; no temporary ones."""
     folder = workdir / CHECKPOINTS
     if not folder.is_dir():
         return ()
@@ -172,7 +172,7 @@ def restore_newest(
     step: int | None = None,
     as_saved: tuple[str, ...] = (),
 ) -> Restored | None:
-    """The newest checkpoint that can be read, or none where nothing was saved yet.
+    """Restore the newest checkpoint that can be read, or none where nothing was saved yet.
 
     Every process of a run calls it, and all of them read the same step.
 
@@ -232,7 +232,7 @@ def set_aside(workdir: Path, step: int) -> Path:
 
 
 def abstract(state: PyTree, sharding: Any) -> PyTree:
-    """Shapes and types of a state, placed as ``sharding`` says: one for all leaves, or a tree."""
+    """Return shapes and types of a state, placed by ``sharding``: one for all leaves, or a tree."""
     shardings = (
         jax.tree.map(lambda leaf: sharding, state)
         if isinstance(sharding, jax.sharding.Sharding)

@@ -70,7 +70,7 @@ class Pretrained(NamedTuple):
 
 
 def load(workdir: str | Path, *, batch_size: int = 256) -> Pretrained:
-    """A trained network from its run folder.
+    """Load a trained network from its run folder.
 
     Args:
       workdir: Folder of a run, finished or not; its newest readable checkpoint is used.
@@ -209,7 +209,7 @@ def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], di
 
 
 def torch_arrays(params: Tree, statistics: Tree) -> dict[str, np.ndarray]:
-    """Parameters and running statistics of one part of a network under torch's names.
+    """Return parameters and running statistics of one part of a network under torch's names.
 
     Args:
       params: Nested dictionary of an encoder (or head), as in ``params["encoder"]``.
@@ -242,7 +242,7 @@ def torch_arrays(params: Tree, statistics: Tree) -> dict[str, np.ndarray]:
 
 
 def network_arrays(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
-    """The inverse of `torch_arrays`.
+    """Return the inverse of `torch_arrays`.
 
     Args:
       arrays: By torch's names; classifiers, ``input.*`` and ``feature.scale`` are left out.

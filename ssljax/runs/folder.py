@@ -81,7 +81,7 @@ def describe(
     num_parameters: int,
     source: ImageSource | None = None,
 ) -> RunDescription:
-    """The description of a run on a data set, or on the source that a sample is of."""
+    """Return the description of a run on a data set, or on the source that a sample is of."""
     images = np.ascontiguousarray(dataset.images).data
     return RunDescription(
         image_shape=dataset.image_shape,
@@ -128,7 +128,7 @@ def write_run(workdir: Path, config: Config, description: RunDescription) -> Non
 
 
 def read_config(workdir: Path) -> Config:
-    """The configuration of a run folder.
+    """Return the configuration of a run folder.
 
     Raises:
       UsageError: It is missing or damaged.
@@ -137,7 +137,7 @@ def read_config(workdir: Path) -> Config:
 
 
 def read_description(workdir: Path) -> RunDescription:
-    """The description of a run folder.
+    """Return the description of a run folder.
 
     Raises:
       UsageError: It is missing or damaged.

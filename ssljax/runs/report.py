@@ -63,7 +63,7 @@ _DRAWING: dict[Any, Any] = {
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """A self-contained page; the title is escaped, the parts are HTML already."""
+    """Return a self-contained page; the title is escaped, the parts are HTML already."""
     return "\n".join(
         (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -77,7 +77,7 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain texts, all of them escaped."""
+    """Return a table of plain texts, all of them escaped."""
     cells = "".join(f"<th>{html.escape(text)}</th>" for text in head)
     lines = "".join(
         "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows
@@ -136,7 +136,7 @@ def _drawable(curve: Curve, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def figure(svg: str, caption: str) -> str:
-    """A picture with a caption; nothing where there is no picture."""
+    """Return a picture with a caption; nothing where there is no picture."""
     return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" if svg else ""
 
 

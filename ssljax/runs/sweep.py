@@ -17,7 +17,7 @@ from ssljax.data.run_data import training_data
 from ssljax.runs.fit import fit
 from ssljax.runs.report import Curve, draw_curves, figure, page, table
 from ssljax.runs.sweep_plan import Cell, described_config
-from ssljax.runs.table import RunSummary, summarized
+from ssljax.runs.table import RunSummary, summarize_run
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json, write_text
 from ssljax.system.progress import loading_progress, notice
@@ -179,7 +179,7 @@ def _summary(workdir: Path, cell: Cell) -> RunSummary:
     folder = workdir / cell.name
     if not (folder / "config.json").exists():
         return RunSummary(cell.name, "new", 0, cell.config.num_steps, {}, {}, {}, "")
-    return summarized(folder, cell.name)
+    return summarize_run(folder, cell.name)
 
 
 def _measured(run: RunSummary) -> dict[str, float]:

@@ -39,8 +39,8 @@ class RunSummary(NamedTuple):
     commit: str
 
 
-def run_folders(folder: Path) -> list[Path]:
-    """Folders of runs at or below a folder, in alphabetical order.
+def find_runs(folder: Path) -> list[Path]:
+    """Return the folders of runs at or below a folder, in alphabetical order.
 
     Raises:
       UsageError: There is no such folder.
@@ -61,8 +61,8 @@ def run_folders(folder: Path) -> list[Path]:
     return found
 
 
-def summarized(workdir: Path, name: str) -> RunSummary:
-    """What a run folder says of itself; one that cannot be read is a line of the table too."""
+def summarize_run(workdir: Path, name: str) -> RunSummary:
+    """Return what a run folder says of itself; one that cannot be read has a line too."""
     try:
         config = dict(flat(read_json(workdir / CONFIG_FILE)))
         metrics = read_metrics(workdir)
@@ -85,7 +85,7 @@ def summarized(workdir: Path, name: str) -> RunSummary:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Leaves of nested dictionaries by dotted path."""
+    """Return the leaves of nested dictionaries by dotted path."""
     leaves: list[tuple[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -96,7 +96,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def differing_fields(runs: Sequence[RunSummary]) -> list[str]:
-    """Dotted paths in which the readable runs differ, in the order of the configuration."""
+    """Return the dotted paths in which readable runs differ, in the order of the configuration."""
     readable = [run for run in runs if run.state != "unreadable"]
     paths = dict.fromkeys(path for run in readable for path in run.config)
     return [
@@ -104,10 +104,10 @@ def differing_fields(runs: Sequence[RunSummary]) -> list[str]:
     ]
 
 
-def runs_table(
+def tabulate_runs(
     runs: Sequence[RunSummary], fields: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table that compares runs.
+    """Return header and rows of the table that compares runs.
 
     Args:
       runs: Summaries.

@@ -13,7 +13,7 @@ from ssljax.config.config import Config
 from ssljax.config.fields import config_dict
 from ssljax.runs.folder import hold_folder
 from ssljax.runs.report import Curve, draw_curves, write_report
-from ssljax.runs.table import differing_fields, run_folders, runs_table, summarized
+from ssljax.runs.table import differing_fields, find_runs, summarize_run, tabulate_runs
 from ssljax.system.errors import UsageError
 
 _SCRIPT = '"><script>alert(1)</script>'
@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 
 def test_runs_are_found_with_their_states(folder):
-    runs = {place.name: summarized(place, place.name) for place in run_folders(folder)}
+    runs = {place.name: summarize_run(place, place.name) for place in find_runs(folder)}
     assert {name: run.state for name, run in runs.items()} == {
         "a": "finished",
         "b": "stopped",
@@ -59,13 +59,13 @@ def test_runs_are_found_with_their_states(folder):
     assert runs["a"].accuracies == {"feature probe_accuracy": 0.75, "feature knn_accuracy": 0.5}
     assert runs["a"].commit == "01234567+"
     with hold_folder(folder / "group" / "b"):
-        assert summarized(folder / "group" / "b", "b").state == "running"
+        assert summarize_run(folder / "group" / "b", "b").state == "running"
 
 
 def test_runs_are_compared_in_the_fields_that_differ(folder):
-    runs = [summarized(place, place.name) for place in run_folders(folder)]
+    runs = [summarize_run(place, place.name) for place in find_runs(folder)]
     assert differing_fields(runs) == ["strength", "seed"]
-    head, rows = runs_table(runs, ["strength", "seed"])
+    head, rows = tabulate_runs(runs, ["strength", "seed"])
     assert head[:4] == ["RUN", "STATE", "STEP", "LOSS"]
     assert head[-2:] == ["strength", "seed"]
     by_name = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
@@ -88,7 +88,7 @@ def test_a_folder_without_runs_says_so(tmp_path, capsys):
     assert main(["runs", str(tmp_path)]) == 2
     assert "no runs in" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no folder"):
-        run_folders(tmp_path / "nowhere")
+        find_runs(tmp_path / "nowhere")
 
 
 class _Tags(HTMLParser):
@@ -127,7 +127,7 @@ def test_lines_that_no_run_wrote_are_left_out_of_page_and_table(tmp_path, line):
         file.write(line + "\n")
     (workdir / "neighbors.jsonl").write_text(line + "\n")
     assert "Step 30 of 30" in write_report(workdir).read_text()
-    assert summarized(workdir, "run").state in ("new", "unreadable")
+    assert summarize_run(workdir, "run").state in ("new", "unreadable")
 
 
 def test_a_page_shows_what_was_measured_along_the_way(tmp_path):

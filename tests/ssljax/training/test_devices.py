@@ -94,7 +94,7 @@ def _distance(first, second) -> float:
 
 @pytest.mark.optimized
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
-@pytest.mark.parametrize("loss", ["nt_xent", "spectral"])
+@pytest.mark.parametrize("loss", ["nt_xent", pytest.param("spectral", marks=pytest.mark.slow)])
 def test_eight_devices_take_the_step_of_one(loss, mode):
     # A gradient is a sum over the batch in another order: rounding, 5e-6 where it was measured.
     one, eight = _run(loss, 1, "jit"), _run(loss, 8, mode)
