@@ -2,7 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssljax.augment.geometry import hat_weights, resample_points, resample_separable
+from ssljax.augment.geometry import (
+    hat_weights,
+    resample_points,
+    resample_separable,
+    spline_weights,
+)
 
 
 def bilinear(image, row, column):
@@ -50,3 +55,37 @@ def test_integer_coordinates_give_the_pixels_exactly():
     rows = jnp.broadcast_to(jnp.arange(5.0), (3, 5))
     columns = jnp.broadcast_to(jnp.arange(7.0), (3, 7))
     np.testing.assert_array_equal(resample_separable(jnp.asarray(images), rows, columns), images)
+
+
+def test_sampling_points_with_the_spline_equals_its_weights_in_values_and_derivatives():
+    """Gathered under the kernel, or with one row of weights per axis: the same interpolant."""
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(1)
+        images = jnp.asarray(rng.normal(size=(2, 6, 7, 2)))
+        rows = jnp.asarray(rng.uniform(-3, 8, (2, 4, 5)))
+        columns = jnp.asarray(rng.uniform(-3, 9, (2, 4, 5)))
+
+        def by_weights(moved):
+            return jnp.einsum(
+                "brpi,bijc,brpj->brpc",
+                spline_weights(rows + moved, 6), images, spline_weights(columns - 2 * moved, 7),
+            )  # fmt: skip
+
+        def gathered(moved):
+            return resample_points(images, rows + moved, columns - 2 * moved, "cubic")
+
+        zero = jnp.float64(0)
+        for ours, expected in zip(*(jax.jvp(f, (zero,), (1.0,)) for f in (gathered, by_weights))):
+            np.testing.assert_allclose(ours, expected, atol=1e-13)
+
+
+def test_the_memory_of_a_rotation_grows_with_the_area():
+    def bytes_of(side):
+        images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+        at = jax.ShapeDtypeStruct((2, side, side), jnp.float32)
+        program = jax.jit(resample_points).lower(images, at, at).compile()
+        return program.memory_analysis().temp_size_in_bytes / (2 * side**2)
+
+    # A copy or two of the samples for each of the four pixels, not a row of weights.
+    assert bytes_of(64) <= 4 * 2 * 3 * 4
+    assert bytes_of(128) <= bytes_of(64) + 1
