@@ -279,7 +279,8 @@ def measured_run(
             pair = load_pair(config, report, train=train)
     if pair is None:
         return {}
-    pair = tuple(part_of(part, config.evaluation.images) for part in pair)
+    count = config.evaluation.images
+    pair = part_of(pair[0], count), part_of(pair[1], count)
     accuracies = evaluation(
         network,
         state,
