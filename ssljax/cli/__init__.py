@@ -10,5 +10,6 @@ In reading order:
 * `launch`: ``launch``
 * `measure`: ``moments``, ``probe``, ``spectra``
 * `runs`: ``runs``, ``report``, ``export``
+* `tables`: columns of text
 * `endings`: how a training that ends early, alone or among many processes, becomes an exit code
 """

@@ -96,12 +96,25 @@ def run_together(
         for command, environment in zip(commands, environments, strict=True)
     ]
     listeners = [
-        _listen(stream, f"[{number}] ", out)
+        threading.Thread(target=_copy_lines, args=(stream, f"[{number}] ", out), daemon=True)
         for number, child in enumerate(children)
         for stream, out in ((child.stdout, sys.stdout), (child.stderr, sys.stderr))
     ]
-    with _forwarded_signals(children):
+
+    def forward(number: int, frame: object) -> None:
+        for child in children:
+            child.send_signal(number)  # does nothing to one that has ended
+
+    forwarded = (signal.SIGTERM, signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, forward) for number in forwarded if is_main}
+    try:
+        for listener in listeners:
+            listener.start()
         code = _wait(children, grace_seconds)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     for listener in listeners:
         listener.join(timeout=5)
     return code
@@ -154,73 +167,40 @@ def exit_code(returned: int) -> int:
 
 def _wait(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> int:
     """Wait for all; the first failure sets the code and a deadline for the others."""
-    code, deadline = 0, None
-    while any(child.poll() is None for child in children):
-        time.sleep(_POLL_SECONDS)
-        if deadline is None:
-            # A killed process comes before its peers, which fail because of it.
-            failed = sorted(
-                (child.returncode, number)
-                for number, child in enumerate(children)
-                if child.poll() is not None and child.returncode != 0
-            )
-            if failed:
-                returned, number = failed[0]
-                code, deadline = exit_code(returned), time.monotonic() + grace_seconds
-                if any(child.poll() is None for child in children):
-                    _say(f"process {number} {_ended(returned)}: ending the others")
+    code, deadline = 0, float("inf")
+    while running := [number for number, child in enumerate(children) if child.poll() is None]:
+        # A killed process comes before its peers, which fail because of it.
+        failed = sorted(
+            (child.returncode, at) for at, child in enumerate(children) if child.returncode
+        )
+        if failed and not code:
+            returned, number = failed[0]
+            code, deadline = exit_code(returned), time.monotonic() + grace_seconds
+            _say(f"process {number} {_describe_end(returned)}: ending the others")
         elif time.monotonic() > deadline:
-            for number, child in enumerate(children):
-                if child.poll() is None:
-                    _say(f"process {number} did not end within {grace_seconds:g} s: killed")
-                    child.kill()
+            for number in running:
+                _say(f"process {number} did not end within {grace_seconds:g} s: killed")
+                children[number].kill()
             deadline = float("inf")
+        time.sleep(_POLL_SECONDS)
     failures = sorted(child.returncode for child in children if child.returncode)
     return code or (exit_code(failures[0]) if failures else 0)
 
 
-def _ended(returned: int) -> str:
+def _describe_end(returned: int) -> str:
     if returned >= 0:
         return f"ended with code {returned}"
-    try:
-        return f"was ended by {signal.Signals(-returned).name}"
-    except ValueError:
-        return f"was ended by signal {-returned}"
+    names = {item.value: item.name for item in signal.Signals}
+    return f"was ended by {names.get(-returned, f'signal {-returned}')}"
 
 
-def _listen(stream: Any, prefix: str, out: TextIO) -> threading.Thread:
-    def copy() -> None:
-        with stream:
-            for line in stream:
-                if not _CHATTER.search(line):
-                    out.write(prefix + line.decode(errors="replace"))
-                    out.flush()
-
-    thread = threading.Thread(target=copy, daemon=True)
-    thread.start()
-    return thread
-
-
-class _forwarded_signals:
-    """While open, SIGTERM and SIGINT go to every child instead of ending this process."""
-
-    def __init__(self, children: Sequence[subprocess.Popen[bytes]]):
-        self._children = children
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._forward)
-
-    def __exit__(self, *error: object) -> None:
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
-
-    def _forward(self, number: int, frame: object) -> None:
-        for child in self._children:
-            if child.poll() is None:
-                child.send_signal(number)
+def _copy_lines(stream: Any, prefix: str, out: TextIO) -> None:
+    """Copy the lines of a process with its number in front; the chatter of Gloo is left out."""
+    with stream:
+        for line in stream:
+            if not _CHATTER.search(line):
+                out.write(prefix + line.decode(errors="replace"))
+                out.flush()
 
 
 def _free_port() -> int:
