@@ -8,6 +8,7 @@ In reading order:
 * `powers`: powers of symmetric matrices with derivatives of every order.
 * `spectral`: eigenpairs, singular values, and values that are differentiated in another way.
 * `whitening`: eigenpairs of one symmetric matrix relative to another.
+* `factors`: layer Grams from the first layer's factor.
 * `newton`: minima that are followed, with implicit derivatives.
 * `integration`: adaptive integration of flows.
 

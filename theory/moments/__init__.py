@@ -6,7 +6,7 @@ In reading order:
 * `check`: which moments are possible, and what is unusual in those that are.
 * `files`: `MOMENTS.npz` and the other files that commands read and write.
 * `alignment`: which directions survive augmentation, and how much of that is sampling noise.
-* `augmentations`: moments of augmented data in closed form, and samplers of the same views.
+* `augmentations`: moments of augmented data in closed form.
 * `data_models`: independent features of given strength under resampling and dropping.
 * `augmentation_graph`: finitely many views as a graph.
 """

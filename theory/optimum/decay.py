@@ -19,6 +19,7 @@ from theory.linalg.checks import (
     require_weight_decay,
 )
 from theory.linalg.errors import InputError
+from theory.linalg.factors import end_to_end_rows
 from theory.linalg.newton import stationary_point
 from theory.linalg.powers import leading_power, psd_power
 from theory.linalg.spectral import symmetric_eigenpairs, symmetric_eigenvalues
@@ -121,10 +122,7 @@ def decayed_optimum(
 
 def _objective(factor, loss, weight_decay, depth):
     """Loss and penalty as a function of the first layer's factor."""
-    inner = factor @ factor.T
-    rows = factor
-    for _ in range(depth - 1):
-        rows = inner @ rows
+    rows = end_to_end_rows(factor, depth)
     weighted = rows @ loss.quadratic
     product = weighted @ factor.T
     value = jnp.sum(product * product.T) - 2.0 * jnp.sum((rows @ loss.linear) * factor)

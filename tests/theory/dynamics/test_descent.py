@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.theory.gram_objectives import cosine_infonce_objective, network_loss, spectral_objective
 from theory.dynamics.descent import critical_learning_rate, descend
 from theory.dynamics.layer_flow import quadratic_flow
 from theory.linalg.errors import InputError
 from theory.linalg.factors import factor_layer_grams
-from theory.losses.objectives import cosine_infonce_objective, network_loss, spectral_objective
 from theory.losses.quadratic import spectral_loss
 from theory.optimum.quadratic import quadratic_optimum
 

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from theory.dynamics.layer_flow import network_flow, quadratic_flow
-from theory.layers.chain import end_to_end_map
-from theory.linalg.errors import InputError
-from theory.linalg.factors import factor_layer_grams
-from theory.losses.objectives import (
+from tests.theory.gram_objectives import (
     barlow_objective,
     cosine_infonce_objective,
     dot_infonce_objective,
@@ -20,6 +16,10 @@ from theory.losses.objectives import (
     spectral_objective,
     vicreg_objective,
 )
+from theory.dynamics.layer_flow import network_flow, quadratic_flow
+from theory.layers.chain import end_to_end_map
+from theory.linalg.errors import InputError
+from theory.linalg.factors import factor_layer_grams
 from theory.losses.quadratic import spectral_loss
 from theory.optimum.quadratic import quadratic_optimum
 

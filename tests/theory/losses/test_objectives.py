@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theory.linalg.errors import InputError
-from theory.losses.objectives import (
+from tests.theory.gram_objectives import (
     barlow_objective,
     cosine_infonce_objective,
     dot_infonce_objective,
@@ -16,6 +15,7 @@ from theory.losses.objectives import (
     spectral_objective,
     vicreg_objective,
 )
+from theory.linalg.errors import InputError
 from theory.losses.quadratic import quadratic_gradient, quadratic_value, spectral_loss
 
 DIM, OUT = 4, 3
