@@ -16,7 +16,13 @@ from theory.dynamics.layer_flow import network_flow, quadratic_flow
 from theory.layers.chain import Weights, chain_layer_grams, check_chain
 from theory.layers.grams import layer_grams, layer_spectra, weight_spectra
 from theory.linalg.arrays import Arr, Matrix, Scalar, Times
-from theory.linalg.checks import is_known, require_weight_decay
+from theory.linalg.checks import (
+    is_known,
+    require_count,
+    require_depth,
+    require_number,
+    require_weight_decay,
+)
 from theory.linalg.errors import InputError
 from theory.linalg.factors import factor_layer_grams
 from theory.linalg.integration import check_flow
@@ -119,7 +125,11 @@ def flow(
     quadratic, linear = jnp.asarray(loss.quadratic), jnp.asarray(loss.linear)
     loss = dataclasses.replace(loss, quadratic=quadratic, linear=linear)
     dim = quadratic.shape[0]
-    layers = (init_scale * jnp.eye(dim),) * depth if init is None else tuple(map(jnp.asarray, init))
+    if init is None:
+        require_depth(depth)
+        layers = (init_scale * jnp.eye(dim),) * depth
+    else:
+        layers = tuple(map(jnp.asarray, init))
     covariance = loss.inputs if covariance is None else covariance
     named = {f"W{index + 1}": weight for index, weight in enumerate(layers)}
     check_flow(
@@ -133,6 +143,8 @@ def flow(
         **named,
     )
     require_weight_decay(weight_decay)
+    require_number("init_scale", init_scale, positive=True)
+    require_count("max_steps", max_steps)
     _check_sizes(layers, dim, len(times))
     check_chain(layers)
     settings = {

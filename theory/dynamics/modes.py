@@ -7,7 +7,12 @@ from jaxtyping import Bool, Float, Int
 
 from theory.dynamics.courses import escape_times, half_times, learning_order
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
-from theory.linalg.checks import require_depth
+from theory.linalg.checks import (
+    require_branch,
+    require_depth,
+    require_number,
+    require_weight_decay,
+)
 from theory.linalg.whitening import Alignment
 from theory.moments.alignment import alignment
 from theory.moments.moments import Moments
@@ -72,7 +77,7 @@ def modes(
       `ModeTable` of ``(dim,)`` each, strongest alignment first, directions outside the data last.
 
     Raises:
-      InputError: Not float64, or a depth below 1.
+      InputError: Not float64, a depth below 1, or a start, decay or branch that means nothing.
 
     Accuracy:
       Exact where the moments commute (`commutator`), with the derivatives of its parts; otherwise
@@ -91,6 +96,9 @@ def modes(
       ...     print(table.order.tolist(), table.size.round(9))
       [1, 0] [0.9 0.3]
     """
+    require_number("init_scale", init_scale, positive=True)
+    require_weight_decay(weight_decay)
+    require_branch(branch)
     found = alignment(moments, range_tolerance=range_tolerance)
     return mode_table(
         mode_scales(found),

