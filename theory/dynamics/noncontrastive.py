@@ -78,6 +78,7 @@ def predictor_time_courses(
     Example:
       The same mode collapses or not, by where its predictor starts:
 
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     start = jnp.array([0.05, 0.2])
       ...     path = predictor_time_courses(start, start**2, jnp.array([500.0]), weight_decay=0.1)
@@ -128,6 +129,7 @@ def predictor_fixed_points(
       Tian, Chen and Ganguli 2021; re-derived.
 
     Example:
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     points = predictor_fixed_points(weight_decay=0.1)
       ...     [round(float(p), 3) for p in points]
@@ -178,6 +180,7 @@ def joint_embedding_time(
     Example:
       Of two features of equal strength, the better predictor is learned first:
 
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     rho, one = jnp.array([0.9, 0.6]), jnp.ones(2)
       ...     times = joint_embedding_time(0.5 * rho**2, 0.01 * one, one, rho, 2)
@@ -223,6 +226,7 @@ def closed_predictor_time(variance: Spectrum, initial: Spectrum) -> Spectrum:
     Example:
       Weak modes wait in proportion to 1/v, the collapse-like plateau of this loss:
 
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     start = jnp.array([0.1, 0.01])
       ...     [round(float(t), 1) for t in closed_predictor_time(jnp.full(2, 0.5), start)]
