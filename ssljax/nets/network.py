@@ -134,6 +134,8 @@ def make_network(
     graph, _, _ = nnx.split(abstract, nnx.Param, ...)
     encoder, head = abstract.encoder, abstract.head
     image_shape = encoder.image_shape
+    # Multi-crop trains on smaller views; what is measured has the shape of the data.
+    takes_any_size = getattr(encoder, "takes_any_size", False)
     names = ("input", *encoder.layers, "feature")
     names += (*(f"head{i}" for i in range(1, head.depth + 1)), "embedding")
     names += ("predictor",) * abstract.has_predictor
@@ -156,7 +158,8 @@ def make_network(
         train: bool,
         layers: tuple[str, ...] = (),
     ) -> tuple[dict[str, Array], Tree]:
-        if images.shape[1:] != image_shape:
+        is_other_size = takes_any_size and train and images.shape[3:] == image_shape[2:]
+        if images.shape[1:] != image_shape and not is_other_size:
             raise UsageError(
                 f"images of shape {images.shape[1:]} given to a network for {image_shape}; "
                 "build the network with the shape of the data"

@@ -203,6 +203,8 @@ class ResNet(nnx.Module):
       torchvision ("v1.5"). Parameter counts equal torchvision's.
     """
 
+    takes_any_size = True  # its feature is a mean over positions
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],

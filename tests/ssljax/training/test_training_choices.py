@@ -217,3 +217,28 @@ def test_batch_norm_per_device_is_batch_norm_of_parts(mode):
     per_device, batch = (end[0].statistics["encoder"]["perceptron"]["norm1"] for end in ends)
     np.testing.assert_allclose(per_device["mean"], batch["mean"], rtol=1e-4, atol=1e-6)
     assert np.all(per_device["var"] < batch["var"])
+
+
+def test_local_views_of_a_smaller_size_join_the_others():
+    images = np.random.default_rng(0).integers(0, 256, (8, 14, 14, 3)).astype(np.uint8)
+    dataset = Dataset(images, np.zeros(8, np.int32), 1 / 255, 1, "random")
+    config = _config(
+        encoder=EncoderConfig(kind="resnet", stage_sizes=(1,), width=2),
+        head=HeadConfig(widths=(3,)),
+        policy=IDENTITY,
+        sampling="epoch",
+        batch_size=8,
+        local_views=2,
+    )
+
+    def look(params, gradients, outputs, own):
+        return {name: outputs[name] for name in own}, {}
+
+    shapes = {"embedding": jnp.zeros((8, 4, 3)), "input": jnp.zeros((8, 2, 14 * 14 * 3))}
+    observer = Observer(look, initial_state=shapes, layers=("input", "embedding"))
+    training = make_training(config, dataset, observers=(observer,))
+    state, metrics = training.run(training.init(0), 1.0, 1)
+    embedding = np.asarray(state.observer_states[0]["embedding"])
+    np.testing.assert_allclose(embedding[:, 0], embedding[:, 1], atol=1e-6)  # the same image
+    assert np.abs(embedding[:, 2:] - embedding[:, :1]).max(axis=2).min() > 0  # crops of it
+    assert np.isfinite(metrics["loss"]).all()
