@@ -215,7 +215,9 @@ def fit(
 
         # Loop: steps, metrics, checkpoints, measurements on a schedule.
         clean = clean_dataset(images, config.digit_strength)
-        own_train = images if is_own and source is None and config.split == "train" else None
+        # Squeezed photographs are decoded again for probes, as `ssljax probe` shows them.
+        is_shown = source is None and config.split == "train" and not images.squeezed_side
+        own_train = images if is_own and is_shown else None
         pair = None if test is None else (clean, test)
         monitor = None
         if (config.moments.every or config.evaluation.every) and step < config.num_steps:
