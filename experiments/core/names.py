@@ -98,7 +98,7 @@ QUANTITIES = {
     "layer_spectrum": Quantity("1", "layer spectrum"),
     "sizes": Quantity("1", "sizes of the modes"),
     "half_times": Quantity("1", "half-times of the modes"),
-    "lead_map": Quantity("fraction", "lead of the layer before the head over settings"),
+    "lead_map": Quantity("log2", "labels needed after the head over before it, by settings"),
     "images": Quantity("1", "images as a network sees them"),
     "floor": Quantity("1", "difference between two equally good runs"),
 }

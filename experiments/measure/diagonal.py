@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from theory.dynamics.diagonal_network import DiagonalState, activation, diagonal_end
 
 from experiments.core.measurements import Measurement
 from experiments.measure.rows import exact_row
 from experiments.measure.subject import Subject
+from theory.dynamics.end_states import DiagonalState, activation, diagonal_end
 
 SIZES = (0.5, 1.0, 1.5)
 RETENTIONS = (0.0, 0.25, 0.5, 1.0)

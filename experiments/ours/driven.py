@@ -7,6 +7,7 @@ from experiments.core.experiment import OURS, Claim, Experiment
 from experiments.core.names import level
 from experiments.core.panels import Course, Line, Prediction
 from experiments.core.values import Row, Value, forecast, log
+from experiments.networks.settings import MOMENT_WINDOWS
 
 PROMISED = 0.12
 RIVALS = (
@@ -19,7 +20,6 @@ RIVALS = (
     "no_momentum",
     "not_moved",
 )
-WINDOWS = (50, 100, 200)
 DIGITS, CIFAR = "driven-gn", "joint-spectral"
 
 
@@ -167,23 +167,26 @@ EXPERIMENT = Experiment(
         _predictable(CIFAR, "predictable, CIFAR-10"),
         _depth(1, "one layer"),
         _depth(3, "three layers"),
-        *(_windows(steps) for steps in WINDOWS),
+        *(_windows(steps) for steps in MOMENT_WINDOWS),
     ),
     panels=(
         Course(
             name="driven-windows",
             claim=21,
             title="Error of the predicted Grams against the coarseness of the moments.",
-            levels=(20.0, *map(float, WINDOWS)),
+            levels=(20.0, *map(float, MOMENT_WINDOWS)),
             lines=(
                 Line(
                     name="prediction",
-                    values=(_error(DIGITS), *(_error(DIGITS, window=steps) for steps in WINDOWS)),
+                    values=(
+                        _error(DIGITS),
+                        *(_error(DIGITS, window=steps) for steps in MOMENT_WINDOWS),
+                    ),
                 ),
                 *(
                     Line(
                         name=name.replace("_", " "),
-                        values=(_error(DIGITS, f"rival:{name}"),) * (1 + len(WINDOWS)),
+                        values=(_error(DIGITS, f"rival:{name}"),) * (1 + len(MOMENT_WINDOWS)),
                         is_null=True,
                     )
                     for name in ("final", "initial", "shuffled")

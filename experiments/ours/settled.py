@@ -7,9 +7,9 @@ from experiments.core.experiment import OURS, Claim, Experiment
 from experiments.core.names import level
 from experiments.core.panels import Prediction
 from experiments.core.values import Row, Value, forecast, log
+from experiments.networks.settings import SETTLED_DECAYS
 
 DECAY = 0.1
-DECAYS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 def _distance(depth: int, variant: str = "theory", **settings: str) -> Row:
@@ -207,7 +207,7 @@ EXPERIMENT = Experiment(
             title="Size of every mode of heads of two layers.",
             pairs=tuple(
                 (f"decay {decay:g}", _sizes(decay, "theory"), _sizes(decay, "trained"))
-                for decay in DECAYS
+                for decay in SETTLED_DECAYS
             ),
             what="size of a mode",
         ),

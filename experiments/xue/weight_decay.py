@@ -5,11 +5,9 @@ from experiments.core.experiment import XUE, Claim, Experiment
 from experiments.core.names import level
 from experiments.core.panels import Map
 from experiments.core.values import Row, Value, mean, points
+from experiments.networks.settings import HEAD_DEPTHS, MAP_RETENTIONS, MAP_STRENGTHS
 
 MODEL = "feature-model"
-DEPTHS = (2, 3)
-RETENTIONS = tuple(round(0.05 * step, 2) for step in range(21))
-STRENGTHS = tuple(round(0.1 * step, 1) for step in range(1, 21))
 
 
 def _gap(decay: str, **settings: str) -> Value:
@@ -17,7 +15,7 @@ def _gap(decay: str, **settings: str) -> Value:
     return mean(
         *(
             points(Row(MODEL, "gap", level=level(decay=decay, depth=depth, **settings)))
-            for depth in DEPTHS
+            for depth in HEAD_DEPTHS
         )
     )
 
@@ -88,9 +86,9 @@ EXPERIMENT = Experiment(
             claim=2,
             title=f"Lead of the layer before the head {words}, in a head of two layers.",
             row=Row(MODEL, "lead_map", level=level(decay=decay, depth=2)),
-            x=("share of the feature that augmentation keeps", RETENTIONS),
-            y=("strength of the feature", STRENGTHS),
-            what="lead (accuracy)",
+            x=("share of the feature that augmentation keeps", MAP_RETENTIONS),
+            y=("strength of the feature", MAP_STRENGTHS),
+            what="log2 of labels needed, after over before",
             boundary=0.0,
         )
         for decay, words in (("none", "without decay"), ("half", "where half of them survive"))
