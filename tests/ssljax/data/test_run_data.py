@@ -61,3 +61,10 @@ def test_what_is_in_memory_anyway_is_streamed_only_when_asked():
     dataset, source = training_data(digits._replace(stream="always"), "train")
     assert source is not None
     np.testing.assert_array_equal(source.read([7])[0].image, dataset.images[7])
+
+
+def test_photographs_are_kept_whole_for_random_crops_and_measured_in_the_middle(config):
+    dataset, _ = training_data(config._replace(crops=True), "train")
+    assert dataset.images.shape[1:] == (11, 10, 3)  # 10 = 9/7 of 8, and the row of aspects
+    assert dataset.image_shape == (8, 8, 3)
+    assert measured_images(config._replace(crops=True), "test").images.shape[1:] == (8, 8, 3)
