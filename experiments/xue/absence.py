@@ -8,7 +8,7 @@ from experiments.core.names import TASKS, level
 from experiments.core.values import Row, forecast, log, points, share_lost
 
 SPLIT = "digits-split"
-# Disrupted features approach their end like 1/√time: after 20,000 units within 0.02.
+# Disrupted features approach their end like 1/√time, not faster, so the bound is no rounding bound.
 END_BOUND = 0.02
 CHANCE = TASKS["digit"].chance
 
