@@ -12,5 +12,6 @@ In reading order:
 * `driven_nulls`: predictions that know less, against which `driven` is judged.
 * `end_states`: where flow ends from layers out of balance, and in a non-linear model of a head.
 * `noncontrastive`: modes of linear models without negatives.
+* `mode_flow`: the flow of one mode, in closed form or integrated.
 * `universal_curve`: the curve that every mode follows, and its inverse.
 """
