@@ -33,13 +33,16 @@ def pytest_configure(config):
         os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 
-@pytest.fixture(autouse=True)
-def _optimizations(request):
-    disabled = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() in ("1", "true")
-    if disabled and request.node.get_closest_marker("optimized"):
-        disabled = False
-        jax.clear_caches()  # of what other tests compiled without
-    jax.config.update("jax_disable_most_optimizations", disabled)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Decide how XLA compiles before the fixtures of a module do: a run that a fixture trained and
+    the same run in a test are equal, bit for bit, only where both were compiled in one way.
+    """
+    everyday = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() in ("1", "true")
+    disabled = everyday and not item.get_closest_marker("optimized")
+    if disabled != jax.config.read("jax_disable_most_optimizations"):
+        jax.clear_caches()  # programs in memory are not told apart by how they were compiled
+        jax.config.update("jax_disable_most_optimizations", disabled)
 
 
 @pytest.fixture(autouse=True)
