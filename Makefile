@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check slow format clean
+.PHONY: demo test check slow newest docs format clean
 
 demo: .venv
 	$(BIN)/python -m experiments quickstart --out runs/quickstart
@@ -21,6 +21,31 @@ check: .venv
 slow: .venv
 	$(BIN)/python -m pytest -m slow
 
+# The everyday tests with the newest versions of everything, in an environment of their own: a warning
+# of deprecation is an error there, too. NEWEST names the interpreter.
+NEWEST ?= python3.13
+newest: .venv-newest
+	.venv-newest/bin/python -m pip list --disable-pip-version-check | grep -iE '^(jax|jaxlib|flax|optax|orbax-checkpoint|numpy) '
+	.venv-newest/bin/python -m pytest -n 2 --dist worksteal
+
+.venv-newest: pyproject.toml
+	rm -rf .venv-newest
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]' || { rm -rf .venv-newest; exit 1; }
+	touch .venv-newest
+
+# The documentation as a site in runs/site; a warning is an error. Its tools have an environment of their own.
+docs: .venv .venv-docs
+	$(BIN)/python -m theory explore --out docs/explore.html
+	.venv-docs/bin/mkdocs build --strict --quiet
+	@echo "built runs/site: open runs/site/index.html"
+
+.venv-docs: constraints-docs.txt
+	rm -rf .venv-docs
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-docs.txt || { rm -rf .venv-docs; exit 1; }
+	touch .venv-docs
+
 format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -34,4 +59,4 @@ format: .venv
 	touch .venv
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-newest runs .pytest_cache .ruff_cache

@@ -1,0 +1,79 @@
+"""The documentation is true: its Python runs, its commands work, its links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+NEEDS_MORE = (
+    "MY_",
+    "PARTITION",
+    "--data-dir",
+    "PATH",
+    "FEATURES.npz",
+    "quickstart",  # two minutes; `make demo` is the same
+    "tfds.builder",  # a network
+)
+
+
+def _name(page):
+    return page.stem
+
+
+def _blocks(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
+def test_every_python_block_runs_or_says_why_not(page, capsys):
+    names = {}
+    for block in _blocks(page):
+        first = block.splitlines()[0]
+        if first.startswith("# not run: "):
+            assert len(first) > len("# not run: ")
+            compile(block, str(page), "exec")
+        else:
+            exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_to_pages_and_anchors_that_exist(page):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+        if "://" in target:
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            assert f'id="{anchor}"' in linked.read_text(), f"{target}#{anchor}"
+
+
+def test_the_navigation_names_every_page():
+    listed = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES)
+
+
+def _commands():
+    for page in PAGES:
+        for line in page.read_text().splitlines():
+            if line.startswith("    python -m ") and not any(word in line for word in NEEDS_MORE):
+                yield line.split(" #")[0].strip()
+
+
+@pytest.mark.slow
+def test_every_command_works_in_the_order_of_the_pages(tmp_path):
+    commands = list(dict.fromkeys(_commands()))
+    assert len(commands) >= 8
+    # The runs that later commands read come first.
+    commands.sort(key=lambda command: "--from" in command or "compare" in command)
+    commands.sort(key=lambda command: " train " not in command or "--from" in command)
+    for command in commands:
+        words = shlex.split(command)
+        result = subprocess.run(
+            [sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        )
+        assert result.returncode == 0, f"{command}\n{result.stderr[-2000:]}"
