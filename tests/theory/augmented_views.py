@@ -1,11 +1,13 @@
-"""Samplers of the augmentations of `theory.moments.augmentations`: images in, views of each out."""
+"""Samplers of the augmentations, features and classes whose moments theory has in closed form."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
 
-from theory.linalg.arrays import Arr, Scalar, require_float64
+from theory.linalg.arrays import Arr, Matrix, Scalar, require_float64
+from theory.linalg.powers import psd_power
 from theory.moments.augmentations import Operators, Probabilities
+from theory.moments.data_models import FeatureModel
 
 Images = Float[Arr, "images dim"]
 Views = Float[Arr, "images views out"]
@@ -61,3 +63,30 @@ def operator_views(
     drawn = jax.random.choice(key, operators.shape[0], (images.shape[0], views), p=probabilities)
     outputs = jnp.einsum("gij,nj->ngi", operators, images)
     return jnp.take_along_axis(outputs, drawn[:, :, None], axis=1)
+
+
+def dropping_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
+    """Views with features set to zero; see `theory.moments.data_models.dropping_moments`."""
+    keys = jax.random.split(key, 4)
+    shape = (images, views, model.strength.shape[0])
+    signs = jax.random.rademacher(keys[0], (images, 1, shape[2]), float)
+    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
+    shared = model.shared_noise * jax.random.normal(keys[2], (images, 1, shape[2]), float)
+    noise = model.view_noise * jax.random.normal(keys[3], shape, float)
+    return model.strength[None, None, :] * jnp.where(kept, signs, 0.0) + shared + noise
+
+
+def class_views(
+    key: PRNGKeyArray,
+    class_means: Float[Arr, "classes dim"],
+    class_probabilities: Float[Arr, " classes"],
+    within_covariance: Matrix,
+    images: int,
+    views: int,
+) -> Views:
+    """Gaussian examples of a class drawn for each image; see `supervised_moments`."""
+    keys = jax.random.split(key)
+    classes = jnp.arange(class_means.shape[0])
+    drawn = jax.random.choice(keys[0], classes, (images,), p=jnp.asarray(class_probabilities))
+    normal = jax.random.normal(keys[1], (images, views, class_means.shape[1]), float)
+    return jnp.asarray(class_means)[drawn][:, None, :] + normal @ psd_power(within_covariance, 0.5)

@@ -15,10 +15,8 @@ import pytest
 from theory.linalg.powers import fractional_gram, leading_power, psd_power
 from theory.linalg.spectral import factor_modes, singular_values, symmetric_eigenvalues
 from theory.linalg.whitening import generalized_eigenpairs
-from theory.losses.batch_effects import cross_view_variances, same_view_variances
 from theory.losses.family import barlow, infonce, spectral, vicreg
-from theory.losses.gaussian_infonce import gaussian_mutual_information, random_energy_load
-from theory.losses.quadratic import quadratic_gradient, quadratic_value
+from theory.losses.quadratic import quadratic_value
 from theory.losses.supervised import squared_loss_factor
 from theory.moments import augmentations
 from theory.moments.alignment import alignment
@@ -160,10 +158,6 @@ CASES = {
         2,
         lambda t: quadratic_value(spectral(_moments(EQUAL, APART)(t)), _path(PAIR)(t)),
     ),
-    "quadratic_gradient": (
-        2,
-        lambda t: quadratic_gradient(spectral(_moments(EQUAL, APART)(t)), _path(PAIR)(t)),
-    ),
     "thresholds": (
         2,
         lambda t: decay_thresholds(_COMMUTING[0], _COMMUTING[1] + t, depth=3).saddle_node,
@@ -192,16 +186,6 @@ CASES = {
     "squared_loss_factor, of rank 1": (
         2,
         lambda t: squared_loss_factor(_path(EQUAL)(t), OTHER[:2], rank=1),
-    ),
-    "same_view_variances, equal": (2, lambda t: same_view_variances(jnp.full(3, 0.5 + t), 16)),
-    "cross_view_variances, zero": (
-        1,
-        lambda t: cross_view_variances(jnp.array([0.5 + t, -0.1]), 16),
-    ),
-    "random_energy_load": (2, lambda t: random_energy_load(jnp.full(3, 0.5 + t), 1.0 + t, 64)),
-    "gaussian_mutual_information, zero": (
-        2,
-        lambda t: gaussian_mutual_information(jnp.array([0.0, 0.5]) + t),
     ),
 }
 # The rest runs among the slow tests: every case compiles its second derivatives.

@@ -12,6 +12,9 @@ def end_to_end_rows(factor: Factor, depth: int) -> Factor:
     Args:
       factor: P with PᵀP the Gram of the first layer, ``(rank, dim)``.
       depth: Number of layers L, at least 1.
+
+    Returns:
+      E, ``(rank, dim)``.
     """
     inner = factor @ factor.T
     rows = factor

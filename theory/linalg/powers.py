@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from theory.linalg.arrays import Arr, Matrix, Scalar, Vector, require_float64
+from theory.linalg.arrays import Arr, Matrix, Scalar, require_float64
 
 # Points nearer to each other than this fraction take a series in place of a quotient.
 _NEAR = 0.1
@@ -118,40 +118,6 @@ def fractional_gram(gram: Matrix, fraction: float | Scalar) -> Matrix:
     """
     require_float64(gram=gram)
     return psd_power(gram, fraction, tolerance=gram.shape[0] * float(jnp.finfo(gram.dtype).eps))
-
-
-def divided_differences(
-    points: Vector, exponent: float | Scalar, *, order: int = 1
-) -> Float[Arr, "..."]:
-    """Return the divided differences of x ↦ x^e between all tuples of positive points.
-
-    Args:
-      points: Positive numbers.
-      exponent: e, any real number.
-      order: Of the difference; the result has ``order + 1`` axes.
-
-    Returns:
-      f[x_i, x_j, …] for all indices; at equal points the derivative over ``order!``.
-
-    Raises:
-      InputError: The points are not float64.
-
-    Accuracy:
-      1e-12 relative at every distance of the points, for |e| up to about 10.
-
-    Source:
-      First order: ratio of two exponentials. Higher orders: Newton's recursion from the points
-      farthest apart, or Taylor's series with complete symmetric polynomials where all are near.
-
-    Example:
-      >>> with jax.enable_x64(True):
-      ...     print(divided_differences(jnp.array([1.0, 4.0]), 0.5).round(6))
-      [[0.5      0.333333]
-       [0.333333 0.25    ]]
-    """
-    require_float64(points=points)
-    points = jnp.asarray(points)
-    return _differences(points, jnp.ones(points.shape, bool), jnp.asarray(exponent, float), order)
 
 
 @jax.jit

@@ -33,6 +33,12 @@ class FactorModes(NamedTuple):
 def symmetric_eigenpairs(matrix: Matrix) -> tuple[Vector, Matrix]:
     """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors in columns.
 
+    Args:
+      matrix: Symmetric, ``(dim, dim)``; only its lower triangle counts.
+
+    Returns:
+      Eigenvalues, ``(dim,)``, and eigenvectors, ``(dim, dim)``.
+
     Accuracy:
       Derivatives of vectors in the frame that does not rotate within equal values (see the module);
       of values as in `symmetric_eigenvalues`.
@@ -53,6 +59,12 @@ def _eigenpairs_jvp(primals, tangents):
 
 def symmetric_eigenvalues(matrix: Matrix) -> Vector:
     """Return the eigenvalues of a symmetric matrix, descending.
+
+    Args:
+      matrix: Symmetric, ``(dim, dim)``.
+
+    Returns:
+      Eigenvalues, ``(dim,)``.
 
     Accuracy:
       Derivatives are exact where values are distinct. Single values among equal ones have no
@@ -179,6 +191,12 @@ def _derivative_from_jvp(function, primals, tangents):
 
 def singular_values(matrix: Float[Arr, "rows columns"]) -> Float[Arr, " smaller"]:
     """Return the singular values of a matrix, descending.
+
+    Args:
+      matrix: Any, ``(rows, columns)``.
+
+    Returns:
+      As many values as its smaller side is long.
 
     Accuracy:
       Derivatives where values are distinct and not zero; of zero values they are zero, of equal

@@ -81,6 +81,13 @@ def whitening_frame(matrix: Matrix, range_tolerance: float | Scalar) -> Whitenin
 
     Constant under differentiation: what depends on the frame's span alone is differentiated by
     `psd_power`.
+
+    Args:
+      matrix: Q, symmetric positive semi-definite, ``(dim, dim)``.
+      range_tolerance: Eigenvalues at or below this fraction of the largest are outside the range.
+
+    Returns:
+      `WhiteningFrame`: columns ``(dim, dim)``, zero outside the range, and a flag for each.
     """
     values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(0.5 * (matrix + matrix.T)))
     inside = values > range_tolerance * jnp.max(values)

@@ -1,4 +1,4 @@
-"""Losses quadratic in the Gram WᵀW of a linear network: their type, value and gradient."""
+"""Losses quadratic in the Gram WᵀW of a linear network: their type and value."""
 
 import dataclasses
 
@@ -38,23 +38,19 @@ class QuadraticLoss:
 def quadratic_value(loss: QuadraticLoss, gram: Matrix) -> Scalar:
     """Return the value tr(QGQG) − 2 tr(BG) of a quadratic loss at a Gram; exact.
 
+    Args:
+      loss: Q and B.
+      gram: G = WᵀW of the network, ``(dim, dim)``.
+
+    Returns:
+      The loss, ``()``.
+
     Raises:
       InputError: The loss or the Gram is not float64.
     """
     require_float64(quadratic=loss.quadratic, linear=loss.linear, gram=gram)
     product = loss.quadratic @ gram
     return jnp.sum(product * product.T) - 2.0 * jnp.sum(loss.linear * gram.T)
-
-
-def quadratic_gradient(loss: QuadraticLoss, gram: Matrix) -> Matrix:
-    """Return the gradient 2(QGQ − B) with respect to the Gram; symmetric, exact.
-
-    Raises:
-      InputError: The loss or the Gram is not float64.
-    """
-    require_float64(quadratic=loss.quadratic, linear=loss.linear, gram=gram)
-    gradient = 2.0 * (loss.quadratic @ gram @ loss.quadratic - loss.linear)
-    return 0.5 * (gradient + gradient.T)
 
 
 def spectral_loss(covariance: Matrix, cross_covariance: Matrix) -> QuadraticLoss:

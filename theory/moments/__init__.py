@@ -8,5 +8,4 @@ In reading order:
 * `alignment`: which directions survive augmentation, and how much of that is sampling noise.
 * `augmentations`: moments of augmented data in closed form.
 * `data_models`: independent features of given strength under resampling and dropping.
-* `augmentation_graph`: finitely many views as a graph.
 """

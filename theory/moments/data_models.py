@@ -116,16 +116,6 @@ def resampling_views(key: PRNGKeyArray, model: FeatureModel, images: int, views:
     return _noisy(keys[3:], model, features, shape)
 
 
-def dropping_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
-    """Sample of images and their views with features set to zero; see `dropping_moments`."""
-    _require_float64(model)
-    keys = jax.random.split(key, 4)
-    shape = (images, views, model.strength.shape[0])
-    signs = _signs(keys[0], (images, 1, shape[2]))
-    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
-    return _noisy(keys[2:], model, jnp.where(kept, signs, 0.0), shape)
-
-
 def _require_float64(model: FeatureModel) -> None:
     require_float64(**model._asdict())
 

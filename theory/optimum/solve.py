@@ -117,6 +117,16 @@ def find_optimum(
     A narrow network on wide, regular moments without weight decay is solved through its leading
     eigenpairs alone; the Gram of such an optimum is FᵀF.
 
+    Args:
+      loss: As in `solve`.
+      depth: As in `solve`; matters under weight decay alone.
+      rank: As in `solve`.
+      weight_decay: As in `solve`.
+      branch: As in `solve`.
+
+    Returns:
+      `theory.optimum.quadratic.Optimum`.
+
     Raises:
       InputError: As `solve`.
     """

@@ -15,6 +15,7 @@ import pytest
 from tests import reference
 from theory.commands import main
 from theory.commands.explore import explorer_page
+from theory.dynamics.courses import gram_time_courses
 from theory.dynamics.modes import mode_scales
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.optimum.thresholds import decay_thresholds, decayed_mode, learned_modes
@@ -134,7 +135,7 @@ def test_the_page_needs_no_network_and_bad_input_is_refused(tmp_path, capsys):
         (["--out", str(tmp_path / "page.png")], ".html"),
         (["--out", str(tmp_path / "none" / "page.html")], "folder"),
         ([str(tmp_path / "none.npz"), "--out", str(out)], "none.npz"),
-        (["--out", str(out), "--modes", "0"], "--modes"),
+        (["--out", str(out), "--modes", "0"], "modes is 0"),
     ):
         assert main(["explore", *arguments]) == 2
         assert word in capsys.readouterr().err

@@ -128,6 +128,7 @@ def test_one_layer_of_rank_one_among_rows_of_zeros():
     grown = 0.1 * np.exp(rates)
     inner = 1 + 8 * np.sum(0.1**2 * np.expm1(2 * rates) / (2 * rates))
     np.testing.assert_allclose(both[0, 0], np.outer(grown, grown) / inner, atol=1e-9)
+    assert abs(both[0, 0, 0, 0] - 0.8265) < 5e-5
     slope = jax.grad(lambda w: flow(loss, times, init=(w,)).grams[0, 0, 0, 0])(start)
     step = 1e-5 * jnp.zeros((2, 2)).at[0, 1].set(1.0)
     ends = [flow(loss, times, init=(start + s * step,)).grams[0, 0, 0, 0] for s in (1, -1)]

@@ -35,7 +35,6 @@ from theory.geometry.water_filling import (
 from theory.layers.chain import balance_residuals, chain_layer_grams
 from theory.layers.depth_share import encoder_defect, encoder_gains
 from theory.linalg.errors import InputError
-from theory.losses.infonce_gradient import dot_product_drive, pair_covariances
 
 RNG = np.random.default_rng(0)
 SQUARE = RNG.standard_normal((4, 4)) * 0.4 + np.diag([1.0, 1.5, 2.0, 2.5])
@@ -78,8 +77,6 @@ CASES = {
     "gauge_null": (lambda x: gauge_null(jax.random.key(0), (x, WIDE)), SQUARE),
     "isotropic_null": (lambda x: isotropic_null(stacked(x), BASIS), POSITIVE),
     "wrong_depth_null": (lambda x: wrong_depth_null(x, 2, 3), POSITIVE),
-    "pair_covariances": (lambda x: pair_covariances(x, ROWS, ROWS[::-1], 0.5), WIDE),
-    "dot_product_drive": (lambda x: dot_product_drive(x, ROWS, ROWS[::-1], 0.5), WIDE),
     "subspace_overlap": (lambda x: subspace_overlap(x, TURNED), BASIS),
     "relu_local_map": (
         lambda x: relu_local_map((SQUARE, WIDE), (SPECTRUM, SPECTRUM[:3]), x).slope @ x,

@@ -1,7 +1,6 @@
 """Each loss of the quadratic family against its definition, and where its modes end."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
@@ -9,7 +8,6 @@ import scipy.optimize
 from tests import reference
 from theory.linalg.errors import InputError
 from theory.losses.family import barlow, infonce, make_loss, spectral, vicreg
-from theory.losses.gaussian_infonce import gaussian_mutual_information, random_energy_load
 from theory.losses.quadratic import quadratic_value
 from theory.moments.moments import Moments
 from theory.optimum.decay import decayed_optimum
@@ -137,26 +135,6 @@ def test_barlow_descent_from_smaller_starts_comes_nearer_to_the_top_subspace():
     assert affinities[0] < affinities[1] < affinities[2]
     expected = quadratic_optimum(barlow(Moments(np.eye(3), shared)), rank=1).gram
     np.testing.assert_allclose(expected, np.diag([1.0, 0.0, 0.0]), atol=1e-14)
-
-
-def test_the_random_energy_load_marks_where_the_closed_form_breaks():
-    rng = np.random.default_rng(5)
-    negatives, relative = 4095, {}
-    for variance in (4.0, 12.0, 30.0):
-        # log mean exp over K Gaussians of this variance, beside its annealed value.
-        sums = rng.normal(size=(400, negatives)) * np.sqrt(variance)
-        relative[variance] = np.mean(np.log(np.mean(np.exp(sums), axis=1))) / (variance / 2)
-    loads = {v: float(random_energy_load(jnp.array([v**0.5]), 1.0, negatives)) for v in relative}
-    assert loads[4.0] < loads[12.0] < 1.0 < loads[30.0]
-    assert relative[4.0] > 0.98 > relative[12.0] > 0.9 > relative[30.0]
-
-
-def test_gaussian_information_is_that_of_the_joint_covariance(moments):
-    covariance, cross_covariance = moments
-    joint = np.block([[covariance, cross_covariance], [cross_covariance, covariance]])
-    expected = np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(joint)[1]
-    alignments = np.linalg.eigvals(np.linalg.solve(covariance, cross_covariance)).real
-    assert abs(gaussian_mutual_information(alignments) - expected) < 1e-12
 
 
 def test_losses_compile_and_differentiate_in_their_parameters(moments):

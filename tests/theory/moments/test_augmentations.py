@@ -36,7 +36,7 @@ def _on_images(sampler, *arguments):
 def _feature_model(name, retention, view_noise, shared_noise=0.0):
     model = data_models.FeatureModel(STRENGTH, retention, view_noise, shared_noise)
     moments = getattr(data_models, f"{name}_moments")
-    sampler = getattr(data_models, f"{name}_views")
+    sampler = {"resampling": data_models.resampling_views, "dropping": views.dropping_views}[name]
     return lambda: moments(model), lambda key, count: sampler(key, model, count, 2)
 
 
@@ -45,7 +45,7 @@ def _classes():
     arguments = (means, np.array([0.2, 0.3, 0.5]), 0.5 * _data_covariance())
     return (
         lambda: supervised.supervised_moments(*arguments),
-        lambda key, count: supervised.class_views(key, *arguments, count, 3),
+        lambda key, count: views.class_views(key, *arguments, count, 3),
     )
 
 
