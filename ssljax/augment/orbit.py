@@ -161,13 +161,6 @@ def orbit_tangents(
     return jnp.swapaxes(jax.vmap(along)(directions), 0, 1)
 
 
-def pullback_metrics(
-    tangents: Float[Array, "batch generators dim"],
-) -> Float[Array, "batch generators generators"]:
-    """Metric that a representation induces on the group, T T^T: which change moves it how far."""
-    return jnp.einsum("bkd,bld->bkl", tangents, tangents, precision=jax.lax.Precision.HIGHEST)
-
-
 def orbit_covariance(tangents: Float[Array, "batch generators dim"]) -> Float[Array, "dim dim"]:
     r"""Within-orbit covariance of a representation, to first order in the strength.
 

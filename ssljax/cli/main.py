@@ -14,24 +14,28 @@ from ssljax.system.errors import UsageError
 
 
 class Command(NamedTuple):
-    """A line of the table: the function ``run_NAME`` of a module, and what it does."""
+    """A line of the table: ``module:function`` in this folder, and what it does."""
 
-    module: str
+    function: str
     summary: str
 
 
 COMMANDS = {
-    "list": Command("presets", "table of presets"),
-    "show": Command("presets", "every field of a preset, and what it is for"),
-    "train": Command("train", "train a preset, or resume it"),
-    "sweep": Command("sweep", "train a preset with every combination of some values"),
-    "launch": Command("launch", "train with several processes of this machine"),
-    "moments": Command("measure", "second moments of a data set's augmented views"),
-    "probe": Command("measure", "accuracies of a run's frozen features"),
-    "spectra": Command("measure", "moments of a run's layers, for `python -m theory solve`"),
-    "runs": Command("runs", "table of runs: state, loss, accuracies, and in what they differ"),
-    "report": Command("runs", "write a run's page again"),
-    "export": Command("runs", "a run's weights as one file, for NumPy or for torch"),
+    "list": Command("presets:run_list", "table of presets"),
+    "show": Command("presets:run_show", "every field of a preset, and what it is for"),
+    "train": Command("train:run_train", "train a preset, or resume it"),
+    "sweep": Command("sweep:run_sweep", "train a preset with every combination of some values"),
+    "launch": Command("launch:run_launch", "train with several processes of this machine"),
+    "moments": Command("measure:run_moments", "second moments of a data set's augmented views"),
+    "probe": Command("measure:run_probe", "accuracies of a run's frozen features"),
+    "spectra": Command(
+        "measure:run_spectra", "moments of a run's layers, for `python -m theory solve`"
+    ),
+    "runs": Command(
+        "runs:run_runs", "table of runs: state, loss, accuracies, and in what they differ"
+    ),
+    "report": Command("runs:run_report", "write a run's page again"),
+    "export": Command("runs:run_export", "a run's weights as one file, for NumPy or for torch"),
 }
 
 _HELP = """usage: python -m ssljax COMMAND [options]
@@ -113,8 +117,8 @@ def _run(given: list[str], make_observers: Callable[[Any], tuple[Any, ...]]) -> 
             f"unknown command {name!r}{suggest(name, COMMANDS)}; wanted one of"
             f" {', '.join(COMMANDS)}"
         )
-    module = importlib.import_module(f"ssljax.cli.{COMMANDS[name].module}")
-    run = getattr(module, f"run_{name}")
+    module, _, function = COMMANDS[name].function.partition(":")
+    run = getattr(importlib.import_module(f"ssljax.cli.{module}"), function)
     try:
         return run(rest, make_observers=make_observers) if name == "train" else run(rest)
     except SystemExit as ended:  # the help of a command

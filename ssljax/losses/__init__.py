@@ -10,6 +10,8 @@ In reading order:
 * `spectral`: the spectral contrastive loss and its estimators
 * `redundancy`: VICReg and Barlow Twins
 * `distillation`: BYOL and SimSiam
+* `objective`: what a step minimizes: a loss of a network's outputs
+* `table`: every loss by its name, beside its settings
 
 Losses of two views take ``(first, second)``, each (batch, dim). `mean_over_pairs` turns them into
 losses of a stack (batch, views, dim); NT-Xent and SupCon have ``multi_view_`` forms of their own.

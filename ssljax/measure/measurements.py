@@ -214,6 +214,12 @@ def load_pair(
     if not (train.is_labeled and test.is_labeled):
         notice(f"no evaluation: {config.data} has images without a class")
         return None
+    if max(train.available - len(train), test.available - len(test)) > 0:
+        notice(
+            f"evaluation: {len(train)} training and {len(test)} test images of {config.data}, as"
+            f" many as --resident-gib {config.resident_gib:g} holds; --evaluation.images N asks for"
+            " a number of them"
+        )
     strength = config.digit_strength
     return clean_dataset(train, strength), clean_dataset(test, strength)
 

@@ -34,9 +34,6 @@ __all__ = ["layer_moments", "layer_sums", "mean_image", "pixel_layer", "write_mo
 class MomentSums(NamedTuple):
     """Sums over images, float64 on the host; the first axis holds two disjoint halves.
 
-    Sums of different images of the same kind (other data, another shard) add up to the sums of
-    all: :func:`merged_sums`.
-
     Attributes:
         second: sum over images and views of ``x x^T``.
         pairs: sum over images of ``m m^T``, m the sum of an image's views.
@@ -50,27 +47,6 @@ class MomentSums(NamedTuple):
     total: Float[np.ndarray, "2 dim"]
     images: Float[np.ndarray, "2"]
     views: int
-
-
-def merged_sums(first: MomentSums, second: MomentSums) -> MomentSums:
-    """Sums over the images of both; the halves stay apart.
-
-    Raises:
-        UsageError: if the numbers of views or the dimensions differ.
-    """
-    if first.views != second.views or first.total.shape != second.total.shape:
-        raise UsageError(
-            f"sums over {first.views} views of dimension {first.total.shape[1]} and over "
-            f"{second.views} views of dimension {second.total.shape[1]} do not add up; measure "
-            "both with the same layer and number of views"
-        )
-    return MomentSums(
-        first.second + second.second,
-        first.pairs + second.pairs,
-        first.total + second.total,
-        first.images + second.images,
-        first.views,
-    )
 
 
 def moment_arrays(sums: MomentSums) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,6 @@ from ssljax.config.config import Config
 from ssljax.config.fields import config_dict
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
-from ssljax.data.run_data import training_data
-from ssljax.data.sources import ImageSource, source_of
 from ssljax.measure.measurements import check_layers, load_pair, measured_run
 from ssljax.measure.schedule import Monitor, make_monitor
 from ssljax.nets.input_normalization import no_normalization
@@ -50,7 +48,7 @@ from ssljax.runs.metrics import (
 )
 from ssljax.runs.report import try_to_write_report
 from ssljax.runs.sinks import Sink, open_sink
-from ssljax.runs.start import start_from
+from ssljax.runs.start import read_start, start_from
 from ssljax.system.distributed import (
     EVALUATION_SECONDS,
     agree,
@@ -64,12 +62,13 @@ from ssljax.system.files import write_json
 from ssljax.system.interruption import StopRequest, Watchdog
 from ssljax.system.profiler import Profiler
 from ssljax.system.progress import TrainingProgress, loading_progress, notice
-from ssljax.training.build import build_reading, evaluated_state
-from ssljax.training.feed import INPUT_FILE, Feed
+from ssljax.training.build import evaluated_state, open_training_images
+from ssljax.training.compiled import Call, Training
+from ssljax.training.feed import INPUT_FILE
 from ssljax.training.observers import Observer
 from ssljax.training.parallel import copy_locally
 from ssljax.training.state import TrainState
-from ssljax.training.training import Training, make_training, split_steps
+from ssljax.training.training import make_training
 
 __all__ = [
     "FolderTaken",
@@ -80,9 +79,6 @@ __all__ = [
     "fit",
     "run_training_loop",
 ]
-
-Call = tuple[TrainState, dict[str, Any], int]
-"""State and metrics after a call, and the steps it took."""
 
 
 class StopRequested(RuntimeError):
@@ -162,7 +158,7 @@ def fit(
     # Data: all of it in memory, or a sample, and where the rest is streamed from.
     if dataset is not None and test is None and trained is None:
         config = replace(config, evaluation=replace(config.evaluation, layers=(), every=0))
-    images, source = _open_images(config, dataset, progress)
+    images, source = open_training_images(config, dataset, progress)
     is_own = dataset is None or trained is not None
 
     # Network and step; a resumed run finds its input normalization among its statistics.
@@ -184,14 +180,17 @@ def fit(
     # State at step 0: trained already, from another run's weights, or drawn from the seed.
     state, step = None if trained is None else trained[0], 0
     if state is None and not is_resumed:
+        start = None
+        if config.start_from:
+            start = read_start(config, Path(config.start_from), training.parallel, shapes)
         if progress:
             notice(
                 f"training {num_parameters} parameters on {config.data} for {config.num_steps}"
                 f" steps in {workdir}; compiling takes a moment"
             )
         state = training.init(config.seed)
-        if config.start_from:
-            state = start_from(config, Path(config.start_from), training.parallel, state)
+        if start is not None:
+            state = start_from(start, training.parallel, state)
 
     with hold_folder(workdir, force=force):
         # Folder: the newest readable checkpoint, if any; what the first process writes about a run.
@@ -348,16 +347,20 @@ def run_training_loop(
         if monitor is not None and step == 0 and monitor.is_due(0):
             report.flush(lambda: measure(state))
         if metrics is not None:
-            calls: Iterator[Call] = iter([(state, metrics, config.num_steps)])
+            calls: Iterable[Call] = [(state, metrics, config.num_steps)]
         else:
             every = () if monitor is None else monitor.every
-            calls = _take_steps(config, training, feed, state, step, every)
+            calls = training.take_steps(state, config.strength, feed, start=step, every=every)
         for number, (state, metrics, length) in enumerate(calls):
             report.add(step, metrics)
             last_save, step = step // config.checkpoint_every, step + length
             is_last = step == config.num_steps
             is_stop = stop.requested or is_stop_due(number)
-            profiler.advance(length, lambda state=state: jax.block_until_ready(state.step))
+            profiler.advance(
+                length,
+                lambda state=state: jax.block_until_ready(state.step),
+                is_last=is_last or is_stop,
+            )
             if monitor is not None and monitor.is_due(step):
                 report.flush(lambda state=state: measure(state))
             if step // config.checkpoint_every > last_save or is_last or is_stop:
@@ -376,31 +379,3 @@ def run_training_loop(
                     " resumes"
                 )
     return training.parallel.single_state(state)
-
-
-def _take_steps(
-    config: Config,
-    training: Training,
-    feed: Feed,
-    state: TrainState,
-    start: int,
-    every: tuple[int, ...],
-) -> Iterator[Call]:
-    """Start one call after the other; a resumed run takes those that it had left."""
-    strength = training.place(config.strength)
-    longest = max(split_steps(config.num_steps, training.steps_per_call, every=every))
-    for length in split_steps(config.num_steps, longest, start, every):
-        batch = feed.next_batch()
-        state, metrics = training.step(state, strength, length, longest=longest, batch=batch)
-        feed.count(length)
-        yield state, metrics, length
-
-
-def _open_images(
-    config: Config, dataset: Dataset | None, progress: bool
-) -> tuple[Dataset, ImageSource | None]:
-    """The images to train on, or a sample of them and where the rest is."""
-    if dataset is not None:
-        return dataset, source_of(dataset) if config.stream == "always" else None
-    with loading_progress(config.data, enabled=progress) as report:
-        return training_data(build_reading(config), config.split, report)

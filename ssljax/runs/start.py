@@ -1,7 +1,7 @@
 """Where a run starts that does not start from drawn weights: another run, or a file of weights."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,22 +17,31 @@ from ssljax.training.state import Average, TrainState
 Tree = dict[str, Any]
 
 
-def start_from(config: Config, source: Path, parallel: Parallel, state: TrainState) -> TrainState:
-    """Replace the weights of a state at step 0 by trained ones, part by part.
+class Start(NamedTuple):
+    """Weights that a run starts from.
 
-    Encoder, head and predictor are taken over, with their running statistics, where they are there
-    in the same shapes; the encoder must be. A head or predictor of another shape keeps the
-    weights it was drawn with: a new head on a trained encoder.
+    Attributes:
+      source: What they were read from, in words.
+      params: Parameters by part, on the host.
+      statistics: Running statistics by part.
+      parts: Encoder, head, predictor: those that fit the run.
+    """
+
+    source: str
+    params: Tree
+    statistics: Tree
+    parts: tuple[str, ...]
+
+
+def read_start(config: Config, source: Path, parallel: Parallel, shapes: TrainState) -> Start:
+    """Return trained weights, and which parts of a run they fit.
 
     Args:
       config: Of the run that starts; its input must be normalized as the other's.
       source: Folder of a run, finished or not, or a ``.safetensors`` file of an encoder under
         torchvision's names (`ssljax.runs.export`).
       parallel: How the state lies on the devices.
-      state: At step 0, placed; given up.
-
-    Returns:
-      The state, placed.
+      shapes: Of the state that starts, on one device.
 
     Raises:
       UsageError: There is no such run or file, or its encoder is another one.
@@ -46,18 +55,39 @@ def start_from(config: Config, source: Path, parallel: Parallel, state: TrainSta
         _check_same_input(run.config, config, source)
         old = jax.device_get(copy_locally((run.state.params, run.state.statistics)))
         what = f"step {int(run.state.step)} of {source}"
-    new = jax.device_get(copy_locally(parallel.single_state(state)))
-    parts = [part for part in new.params if _shapes(old[0].get(part)) == _shapes(new.params[part])]
-    if "encoder" in new.params and "encoder" not in parts:
+    wanted = shapes.params
+    parts = tuple(part for part in wanted if _shapes(old[0].get(part)) == _shapes(wanted[part]))
+    if "encoder" in wanted and "encoder" not in parts:
         raise UsageError(
             f"{source} holds an encoder of other shapes than this run's: give the same --encoder"
             " settings"
         )
-    params = {part: (old[0] if part in parts else new.params)[part] for part in new.params}
-    statistics = _take_statistics(old[1], new.statistics, parts)
-    others = [part for part in params if part not in parts]
+    return Start(what, old[0], old[1], parts)
+
+
+def start_from(start: Start, parallel: Parallel, state: TrainState) -> TrainState:
+    """Replace the weights of a state at step 0 by trained ones, part by part.
+
+    Encoder, head and predictor are taken over, with their running statistics, where they are there
+    in the same shapes. A head or predictor of another shape keeps the weights it was drawn with: a
+    new head on a trained encoder.
+
+    Args:
+      start: From `read_start`.
+      parallel: How the state lies on the devices.
+      state: At step 0, placed; given up.
+
+    Returns:
+      The state, placed.
+    """
+    new = jax.device_get(copy_locally(parallel.single_state(state)))
+    params = {
+        part: (start.params if part in start.parts else new.params)[part] for part in new.params
+    }
+    statistics = _take_statistics(start.statistics, new.statistics, start.parts)
+    others = [part for part in params if part not in start.parts]
     notice(
-        f"starting from {what}: {', '.join(parts) or 'nothing'}"
+        f"starting from {start.source}: {', '.join(start.parts) or 'nothing'}"
         + (f"; drawn anew: {', '.join(others)}" if others else "")
     )
     average = new.average
@@ -76,7 +106,7 @@ def _check_same_input(old: Config, new: Config, source: Path) -> None:
             )
 
 
-def _take_statistics(old: Tree, new: Tree, parts: list[str]) -> Tree:
+def _take_statistics(old: Tree, new: Tree, parts: tuple[str, ...]) -> Tree:
     """The statistics of a network, those of some parts and of its input from another one."""
     if "network" in new and "input" in new:
         inner = _take_statistics(old.get("network", old), new["network"], parts)

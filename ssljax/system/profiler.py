@@ -17,17 +17,22 @@ class Profiler:
     def __init__(self, folder: Path, num_steps: int):
         """Trace at least ``num_steps`` steps, 0 for none; a call of several is never divided."""
         self._folder = folder
-        self._left = num_steps
+        self._wanted = self._left = num_steps
         self._calls = 0
         self._is_tracing = False
 
     def __enter__(self) -> "Profiler":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if self._left == self._wanted > 0 and kind is None:
+            notice(
+                "no profile: no step was taken after the first two calls, which compile; give more"
+                " --num-steps or fewer --steps-per-call"
+            )
         self._stop()
 
-    def advance(self, num_steps: int, wait: Callable[[], Any]) -> None:
+    def advance(self, num_steps: int, wait: Callable[[], Any], *, is_last: bool = False) -> None:
         """Take note of a call that was started; ``wait`` returns when it is done."""
         if self._is_tracing:
             self._left -= num_steps
@@ -36,7 +41,7 @@ class Profiler:
                 self._stop()
             return
         self._calls += 1
-        if self._left > 0 and self._calls == _CALLS_BEFORE:
+        if self._left > 0 and self._calls == _CALLS_BEFORE and not is_last:
             wait()
             jax.profiler.start_trace(str(self._folder))
             self._is_tracing = True

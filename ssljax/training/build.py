@@ -11,14 +11,15 @@ from jax.sharding import Mesh
 
 from ssljax.augment.views import Ink, MakeViews, ViewGroup, make_views
 from ssljax.config.config import Config
-from ssljax.data.run_data import Reading
-from ssljax.data.sources import Dataset
+from ssljax.data.run_data import Reading, training_data
+from ssljax.data.sources import Dataset, ImageSource, source_of
 from ssljax.losses import table as losses
 from ssljax.losses.objective import LossContext, Objective
 from ssljax.losses.table import LOSSES
 from ssljax.nets import table
 from ssljax.nets.network import Network, Numerics
 from ssljax.system.errors import UsageError
+from ssljax.system.progress import loading_progress
 from ssljax.training.optimizer import adam, byol_decay, constant, lamb, lars, sgd, warmup_cosine
 from ssljax.training.state import TrainState, averaged_state
 
@@ -33,6 +34,7 @@ __all__ = [
     "evaluated_state",
     "float_type",
     "has_slow_loops",
+    "open_training_images",
     "steps_per_call",
 ]
 
@@ -110,6 +112,25 @@ def build_reading(config: Config) -> Reading:
         resident_gib=config.resident_gib,
         crops=config.policy.crop_area > 0,
     )
+
+
+def open_training_images(
+    config: Config, dataset: Dataset | None = None, progress: bool = False
+) -> tuple[Dataset, ImageSource | None]:
+    """Return the images to train on, or a sample of them and where the rest is streamed from.
+
+    Args:
+      config: Names the data set, and says what is streamed.
+      dataset: Images instead of the ones that the configuration names.
+      progress: Show how many were read.
+
+    Raises:
+      UsageError: The data are missing or damaged, or too large not to be streamed.
+    """
+    if dataset is not None:
+        return dataset, source_of(dataset) if config.stream == "always" else None
+    with loading_progress(config.data, enabled=progress) as report:
+        return training_data(build_reading(config), config.split, report)
 
 
 def build_views(config: Config, dataset: Dataset) -> MakeViews:

@@ -5,7 +5,7 @@ Nothing here knows a configuration or a file: `ssljax.training.training.make_tra
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -22,6 +22,9 @@ from ssljax.training.state import TrainState
 from ssljax.training.step import ResidentData
 
 Step = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
+
+Call = tuple[TrainState, dict[str, Any], int]
+"""State and metrics after a call, and the steps it took."""
 
 
 class Training:
@@ -125,6 +128,36 @@ class Training:
         count = self.parallel.place_constant(np.int32(num_steps))
         state, metrics = program(state, data, strength, count)
         return state, {name: value[:num_steps] for name, value in metrics.items()}
+
+    def take_steps(
+        self,
+        state: TrainState,
+        strength: float,
+        feed: Feed,
+        *,
+        start: int = 0,
+        every: Iterable[int] = (),
+    ) -> Iterator[Call]:
+        """Start one call after the other until the last step; a resumed run takes what was left.
+
+        Args:
+          state: After ``start`` steps; given up.
+          strength: Factor on every augmentation range.
+          feed: From `open_feed`.
+          start: Steps already taken.
+          every: Multiples of each of these end a call; 0 stands for none.
+
+        Yields:
+          State, metrics and length of each call, which is only started.
+        """
+        placed, every = self.place(strength), tuple(every)
+        num_steps = len(self.learning_rates)
+        longest = max(split_steps(num_steps, self.steps_per_call, every=every))
+        for length in split_steps(num_steps, longest, start, every):
+            batch = feed.next_batch()
+            state, metrics = self.step(state, placed, length, longest=longest, batch=batch)
+            feed.count(length)
+            yield state, metrics, length
 
     def run(
         self, state: TrainState, strength: float, num_steps: int

@@ -1,5 +1,9 @@
 """Named configurations. Each says how to run it, what it costs and what it should reach.
 
+* `entry`: what is said about a preset.
+* `digits`, `cifar_small`, `cifar`, `imagenet`: by data set, from seconds to weeks.
+* `transfer`: objects on textures, and digits printed over images, where features compete.
+
 Costs are for two shared CPU cores unless stated. A figure is quoted only where it was measured,
 or cited with its source.
 """

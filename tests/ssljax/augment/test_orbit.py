@@ -12,7 +12,6 @@ from ssljax.augment.orbit import (
     group_element,
     orbit_covariance,
     orbit_tangents,
-    pullback_metrics,
 )
 from ssljax.augment.policies import SIMCLR_POLICY, Policy
 
@@ -143,14 +142,11 @@ def test_the_group_is_the_training_code_with_spline_interpolation():
     )
 
 
-def test_the_metric_of_pixels_under_brightness_is_the_number_of_pixels():
+def test_brightness_moves_every_pixel_alike():
     images = smooth_images().astype(jnp.float32)
     scales = jnp.ones(len(GENERATORS))
     tangents = jax.jit(lambda x: orbit_tangents(lambda y: y.reshape(3, -1), x, scales))(images)
-    metric = pullback_metrics(tangents)
-    k = GENERATORS.index("brightness")
-    np.testing.assert_allclose(metric[:, k, k], SIDE * SIDE * 3, rtol=1e-4)
-    np.testing.assert_allclose(metric, np.swapaxes(metric, 1, 2), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(tangents[:, GENERATORS.index("brightness")], 1, rtol=1e-4)
 
 
 def test_scales_of_a_policy_are_its_ranges():

@@ -13,8 +13,6 @@ from ssljax.measure.moments import (
     layer_moments,
     layer_sums,
     mean_image,
-    merged_sums,
-    moment_arrays,
     pixel_layer,
     write_moments,
 )
@@ -118,22 +116,6 @@ def test_batch_size_and_device_count_do_not_change_the_moments():
     for other in (measured(NOISE_POLICY, **options) for options in others):
         for name, array in reference.items():
             np.testing.assert_allclose(other["input"][name], array, atol=3e-7)
-
-
-def test_sums_of_two_sets_of_images_add_up_to_the_moments_of_both():
-    def sums(images, key):
-        return layer_sums(
-            pixel_layer, None, None, images, 1 / 16, key, IDENTITY, 0.0,
-            views=2, layers=("input",),
-        )["input"]  # fmt: skip
-
-    first, second = sums(IMAGES[:8], jax.random.key(0)), sums(IMAGES[8:], jax.random.key(1))
-    together = moment_arrays(merged_sums(first, second))
-    flat = IMAGES.reshape(21, -1) / 16
-    np.testing.assert_allclose(together["covariance"], flat.T @ flat / 21, atol=1e-6)
-    # Two equal views: the covariance and the cross-covariance are one matrix.
-    np.testing.assert_allclose(together["cross_covariance"], together["covariance"], atol=1e-6)
-    assert together["images"] == 21
 
 
 def test_noise_adds_its_variance_to_the_covariance_and_nothing_to_the_cross_covariance():

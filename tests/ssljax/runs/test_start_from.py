@@ -86,14 +86,16 @@ def test_fine_tuning_goes_on_from_all_weights_and_statistics(trained, tmp_path):
     assert not _is_same(result.state.statistics, old.statistics)  # not frozen: they follow the data
 
 
-def test_an_encoder_of_other_shapes_or_another_input_is_refused(trained, tmp_path):
+def test_an_encoder_of_other_shapes_or_another_input_is_refused(trained, tmp_path, capsys):
     wider = EncoderConfig(kind="mlp", widths=(6, 9), norm="batch")
     with pytest.raises(UsageError, match="encoder of other shapes"):
         _fit(tmp_path / "wider", start_from=str(trained), encoder=wider)
     with pytest.raises(UsageError, match="give --mean-image none"):
         _fit(tmp_path / "mean", start_from=str(trained), mean_image="images")
+    nowhere = dataclasses.replace(CONFIG, start_from=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="give the folder of a run"):
-        _fit(tmp_path / "none", start_from=str(tmp_path / "nowhere"))
+        fit(nowhere, tmp_path / "none", progress=True, dataset=DATA)
+    assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
 
 
