@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from ssljax.cli.options import read_settings, required
 from ssljax.cli.tables import print_table
-from ssljax.config.fields import format_value, list_leaves
-from ssljax.config.presets import PRESETS, find_preset
-from ssljax.config.presets.entry import NOT_MEASURED
 from ssljax.system.settings import Settings
 
 
@@ -26,6 +23,10 @@ class ShowOptions(Settings):
 def run_list(arguments: Sequence[str]) -> int:
     """Print the table of presets, with the sources of the figures below."""
     read_settings("list", ListOptions, arguments, "python -m ssljax list")
+    # Heavy, as settings stand beside networks, and not needed for the help.
+    from ssljax.config.presets import PRESETS  # noqa: PLC0415
+    from ssljax.config.presets.entry import NOT_MEASURED  # noqa: PLC0415
+
     sources = list(dict.fromkeys(entry.source for entry in PRESETS.values() if entry.source))
     rows = []
     for name, entry in PRESETS.items():
@@ -44,6 +45,9 @@ def run_list(arguments: Sequence[str]) -> int:
 def run_show(arguments: Sequence[str]) -> int:
     """Print a preset's purpose, cost, figure and every field."""
     options = read_settings("show", ShowOptions, arguments, "python -m ssljax show digits_linear")
+    from ssljax.config.fields import format_value, list_leaves  # noqa: PLC0415
+    from ssljax.config.presets import PRESETS, find_preset  # noqa: PLC0415
+
     config, entry = find_preset(options.preset), PRESETS[options.preset]
     print(f"{entry.summary} {entry.details}".rstrip())
     print()

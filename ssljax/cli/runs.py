@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ssljax.cli.options import read_settings, required
 from ssljax.cli.tables import print_table
-from ssljax.runs.table import differing_fields, find_runs, summarize_run, tabulate_runs
 from ssljax.system.errors import UsageError
 from ssljax.system.settings import Settings, setting
 
@@ -53,6 +52,14 @@ def run_runs(arguments: Sequence[str]) -> int:
         "python -m ssljax runs\n  python -m ssljax runs runs/sweep --fields strength,seed\n"
         "  python -m ssljax runs --json",
     )
+    # Heavy, and not needed for the help.
+    from ssljax.runs.table import (  # noqa: PLC0415
+        differing_fields,
+        find_runs,
+        summarize_run,
+        tabulate_runs,
+    )
+
     folder = Path(options.folder)
     places = find_runs(folder)
     if not places:

@@ -3,7 +3,8 @@
 Orbax skips a save silently while another one runs, names steps as latest that cannot be read, and
 reports damage in pages about handlers. Saves are therefore forced and their answer checked,
 restoring tries one step after the other, newest first, and each failure is one line. What Orbax
-does not notice, the manifest does (`ssljax.runs.manifest`).
+does not notice, the manifest does (`ssljax.runs.manifest`). Orbax is imported where it is used:
+most commands only ask which steps were saved.
 """
 
 import atexit
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from orbax.checkpoint import v1 as ocp
 
 from ssljax.runs.manifest import Manifest, check_files, read_manifest, remove_checkpoint, seal
 from ssljax.runs.metrics import NonFiniteMetrics
@@ -82,6 +82,8 @@ class Checkpoints:
         folder = self._workdir / CHECKPOINTS
         try:
             if self._saver is None:
+                from orbax.checkpoint import v1 as ocp  # noqa: PLC0415
+
                 # A failure comes back as an exception; Orbax's threads also print theirs, in pages.
                 self._silence.enter_context(silence_orbax())
                 self._saver = ocp.training.Checkpointer(str(folder.absolute()))
@@ -246,6 +248,8 @@ def abstract(state: PyTree, sharding: Any) -> PyTree:
 
 
 def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTree:
+    from orbax.checkpoint import v1 as ocp  # noqa: PLC0415
+
     name = str(path.absolute())
     with silence_orbax():
         saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
