@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow  # imports and compiles everything in a process of its own
 def test_the_loss_of_the_example_is_added_by_its_file_and_one_line_and_trains(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text()
     file, line, command = re.findall(r"```(?:python|sh)\n(.*?)```", text, re.DOTALL)

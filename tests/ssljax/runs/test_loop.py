@@ -21,6 +21,7 @@ from ssljax.data.datasets import Dataset
 from ssljax.runs.fit import fit
 from ssljax.runs.metrics import MetricsReport
 from ssljax.system.interruption import Watchdog
+from ssljax.system.profiler import Profiler
 from ssljax.system.progress import TrainingProgress
 from ssljax.training.compiled import Training
 from ssljax.training.training import make_training
@@ -133,7 +134,9 @@ def test_a_profile_of_some_steps_is_left_in_the_folder(tmp_path, capsys):
 
 
 def test_a_run_too_short_for_a_profile_says_so(tmp_path, capsys):
-    _fit(tmp_path, {"profile_steps": 3})
+    with Profiler(tmp_path / "profile", 3) as profiler:
+        profiler.advance(10, lambda: None)
+        profiler.advance(10, lambda: None, is_last=True)
     assert not (tmp_path / "profile").exists()
     assert "no profile: no step was taken after the first two calls" in capsys.readouterr().err
 
