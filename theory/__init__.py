@@ -29,7 +29,10 @@ strongly, when, and what that means downstream. In the order of the work:
 * `flow`: every layer along gradient flow, from any start: a course with the fields of a prediction.
 * `modes`: size, learning time and threshold of each mode in closed form.
 * `half_times`: when each mode is half learned.
+* `window_moments`: the moments of training batches along the way, as `MomentWindows`.
 * `driven_descent`: a head that trains along with its encoder, on moments that were measured.
+* `driven_flow`: the same as a flow, each step lasting as long as its gradient moves the head.
+* `driven_nulls`: what the head would be by predictions that know less.
 
 **What follows**
 
@@ -67,7 +70,13 @@ if TYPE_CHECKING:
     from theory.comparison.verdict import compare
     from theory.downstream.design import design
     from theory.dynamics.courses import half_times
-    from theory.dynamics.driven import driven_descent
+    from theory.dynamics.driven import (
+        MomentWindows,
+        driven_descent,
+        driven_flow,
+        window_moments,
+    )
+    from theory.dynamics.driven_nulls import driven_nulls
     from theory.dynamics.flow import flow
     from theory.dynamics.modes import modes
     from theory.layers.grams import layer_weights
@@ -82,6 +91,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InputError",
+    "MomentWindows",
     "Moments",
     "alignment",
     "barlow",
@@ -89,6 +99,8 @@ __all__ = [
     "compare",
     "design",
     "driven_descent",
+    "driven_flow",
+    "driven_nulls",
     "flow",
     "half_times",
     "infonce",
@@ -101,11 +113,13 @@ __all__ = [
     "spectral",
     "thresholds",
     "vicreg",
+    "window_moments",
 ]
 
 # JAX takes a second to load and a command's help none: each name is loaded where it is first used.
 _HOMES = {
     "InputError": "linalg.errors",
+    "MomentWindows": "dynamics.driven",
     "Moments": "moments.moments",
     "alignment": "moments.alignment",
     "barlow": "losses.family",
@@ -113,6 +127,8 @@ _HOMES = {
     "compare": "comparison.verdict",
     "design": "downstream.design",
     "driven_descent": "dynamics.driven",
+    "driven_flow": "dynamics.driven",
+    "driven_nulls": "dynamics.driven_nulls",
     "flow": "dynamics.flow",
     "half_times": "dynamics.courses",
     "infonce": "losses.family",
@@ -125,6 +141,7 @@ _HOMES = {
     "spectral": "losses.family",
     "thresholds": "optimum.thresholds:decay_thresholds",
     "vicreg": "losses.family",
+    "window_moments": "dynamics.driven",
 }
 
 
