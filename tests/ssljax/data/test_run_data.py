@@ -1,8 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from ssljax.config.config import Config
 from ssljax.data.run_data import Reading, measured_images, training_data
+from ssljax.measure.measurements import load_pair
 from ssljax.system.errors import UsageError
 
 
@@ -48,6 +52,15 @@ def test_features_of_a_large_set_are_measured_on_what_fits(config):
     small = config._replace(resident_gib=SMALL)
     assert len(measured_images(small, "test")) == 5
     assert len(measured_images(config, "test")) == 12
+
+
+def test_an_evaluation_of_what_fits_names_its_numbers_and_the_option(config, capsys):
+    run = Config(data=config.name, image_side=8, on_damaged="skip", resident_gib=SMALL)
+    assert load_pair(run, None) is not None
+    assert "4 training and 5 test images" in (said := capsys.readouterr().err)
+    assert "--evaluation.images N" in said
+    assert load_pair(dataclasses.replace(run, resident_gib=1.0), None) is not None
+    assert "--evaluation.images" not in capsys.readouterr().err
 
 
 def test_a_large_set_that_must_not_be_streamed_is_refused(config):
