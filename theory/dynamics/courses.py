@@ -113,10 +113,11 @@ def gram_time_courses(
 
     Accuracy:
       Closed forms about 1e-13 relative (a mode's start counts with the same relative accuracy,
-      which fixes when it escapes); integrated ones about ten times the tolerance. Gradient descent
-      differs by O(learning rate). Derivatives of first and second order in every argument are
-      right also at a = 0, at r = r∞ and for modes that never start; at infinite time they are those
-      of the end state, and do not exist at a = 0.
+      which fixes when it escapes); integrated ones about ten times the tolerance, except that a
+      mode which starts next to its unstable rest point multiplies rounding as it leaves it.
+      Gradient descent differs by O(learning rate). Derivatives of first and second order in every
+      argument are right also at a = 0, at r = r∞ and for modes that never start; at infinite time
+      they are those of the end state, and do not exist at a = 0.
 
     Source:
       Derived; at L = 1 the logistic curve of Saxe, McClelland and Ganguli.
