@@ -77,3 +77,16 @@ def test_every_command_works_in_the_order_of_the_pages(tmp_path):
             [sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=600
         )
         assert result.returncode == 0, f"{command}\n{result.stderr[-2000:]}"
+
+
+def test_the_page_of_statements_names_files_and_tests_that_exist():
+    page = (ROOT / "docs" / "statements.md").read_text()
+    modules = {path.stem for path in (ROOT / "theory").rglob("*.py")}
+    tests = {path.stem for path in (ROOT / "tests" / "theory").rglob("test_*.py")}
+    for name in re.findall(r"`([a-z_/]+)`", page.split("|---|---|---|---|")[1]):
+        if name.startswith("test_"):
+            assert name in tests, name
+        elif "/" in name:
+            assert (ROOT / "theory" / f"{name}.py").exists(), name
+        else:
+            assert name in modules, name
