@@ -52,8 +52,8 @@ From views to the layers of a network of depth two, and how its loss answers to 
 ...     def noisy_loss(noise):
 ...         noisy = theory.Moments(moments.covariance + noise * np.eye(3), moments.cross_covariance)
 ...         return theory.solve(theory.spectral(noisy), depth=2).loss
-...     slope = jax.grad(noisy_loss)(0.0)
->>> prediction.layer_spectra.shape, bool(slope > 0)
+...     slope = float(jax.grad(noisy_loss)(0.0))
+>>> prediction.layer_spectra.shape, slope > 0
 ((3, 3), True)
 
 Everything computes in float64, inside one ``with jax.enable_x64(True):`` that you open. Losses,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ssljax.cli import command_actions
+from ssljax.cli import sweep, train
 from ssljax.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,8 +163,18 @@ def test_the_directives_of_slurm_are_options_of_sbatch_before_the_first_command(
 def _parsed(command, monkeypatch):
     """What this program understands of a command line, without doing it."""
     given = {}
-    action = command[0]
-    monkeypatch.setitem(command_actions.ACTIONS, action, lambda v: given.update(vars(v)) or 0)
+
+    def keep_run(config, workdir, own, make_observers):
+        given.update(own, workdir=workdir, data=config.data)
+        return 0
+
+    def keep_sweep(name, kind, arguments, example):
+        given.update(vars(read(name, kind, arguments, example)))
+        raise SystemExit(0)  # before anything is planned
+
+    read = sweep.read_settings
+    monkeypatch.setattr(train, "_train", keep_run)
+    monkeypatch.setattr(sweep, "read_settings", keep_sweep)
     assert main(command) == 0
     return given
 
@@ -181,7 +191,7 @@ def test_a_rehearsal_on_slurm_prints_what_is_then_executed(recorded, monkeypatch
     given = _parsed(command, monkeypatch)
     assert given["workdir"] == "runs/digits_mlp"
     assert given["data"] == "arrays:my images.npz"
-    assert given["distributed"] == ("auto" if tasks == "4" else None)
+    assert given["distributed"] == ("auto" if tasks == "4" else "no")
 
 
 @pytest.mark.parametrize(("code", "is_queued_again"), [("143", True), ("75", True), ("2", False)])

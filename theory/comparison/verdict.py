@@ -64,6 +64,7 @@ class Agreement:
       affinity: Overlap of the predicted and the measured subspace, 1 where they are one.
       predicted_modes: n of the k modes, predicted, descending.
       measured_modes: n of the k modes, measured, descending.
+      log_identity_r2: R² of log n to the identity line.
       log_spread: Standard deviation of log σ(W) over the modes.
     """
 
@@ -74,6 +75,7 @@ class Agreement:
     affinity: float
     predicted_modes: Float[np.ndarray, " modes"]
     measured_modes: Float[np.ndarray, " modes"]
+    log_identity_r2: float
     log_spread: float
 
     @property
@@ -87,13 +89,6 @@ class Agreement:
         if not self.predicted_modes.size:
             return np.full_like(self.distances, np.nan)
         return 1.0 - self.distances / self.best_null
-
-    @property
-    def log_identity_r2(self) -> float:
-        """R² of log n to the identity line."""
-        if not self.predicted_modes.size:
-            return float("nan")
-        return float(log_identity_r2(self.predicted_modes, self.measured_modes))
 
     @property
     def median_relative_error(self) -> float:
@@ -315,12 +310,17 @@ def _measure_agreement(
             affinity=np.nan,
             predicted_modes=np.zeros(0),
             measured_modes=np.zeros(0),
+            log_identity_r2=np.nan,
             log_spread=np.nan,
         )
     predicted_basis = active_subspace(covariance, predicted[-1], count)
     measured_basis = active_subspace(covariance, measured[-1], count)
     nulls = {"isotropic": isotropic_null(measured, predicted_basis), **nulls}
     law = layer_grams(measured[-1], measured.shape[0])
+    sizes = [
+        np.asarray(layer_spectra(covariance, grams[-1:])[1])[:count]
+        for grams in (predicted, measured)
+    ]
     return Agreement(
         distances=_layer_distances(predicted, measured, predicted_basis),
         law_distances=_layer_distances(law, measured, measured_basis),
@@ -330,8 +330,9 @@ def _measure_agreement(
         },
         exponents=np.asarray(layer_exponents(measured, measured_basis)),
         affinity=float(subspace_overlap(predicted_basis, measured_basis)),
-        predicted_modes=np.asarray(layer_spectra(covariance, predicted[-1:])[1])[:count],
-        measured_modes=np.asarray(layer_spectra(covariance, measured[-1:])[1])[:count],
+        predicted_modes=sizes[0],
+        measured_modes=sizes[1],
+        log_identity_r2=float(log_identity_r2(*sizes)),
         log_spread=float(np.std(log_gains(measured, measured_basis)[-1])),
     )
 

@@ -50,6 +50,8 @@ def sample_indicators(
     Example:
       The weaker of two features is served better before the head, the stronger after it:
 
+      >>> import jax
+
       >>> with jax.enable_x64(True):
       ...     ones = jnp.ones(2)
       ...     table = sample_indicators(jnp.array([1.0, 0.25]), ones, ones, jnp.array([0.5, 1.0]))
@@ -91,6 +93,7 @@ def head_disadvantages(weights: Features, variances: Features) -> Features:
       Derived.
 
     Example:
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     head_disadvantages(jnp.array([1.0, 0.25]), jnp.ones(2)).tolist()
       [0.85, 3.4]
@@ -146,6 +149,7 @@ def scenario_edges(
       Derived.
 
     Example:
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     edges = scenario_edges(1.0, 1.0, 0.5, 0.6)
       ...     [round(float(edge), 3) for edge in edges]
@@ -190,6 +194,7 @@ def weight_threshold(weights: Features, variances: Features, others: Bool[Arr, "
       Derived: Σ_{i≠k} s_i v_i (s_i − s_k) changes sign there.
 
     Example:
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     weights, others = jnp.array([1.0, 0.5, 0.1]), jnp.array([True, True, False])
       ...     round(float(weight_threshold(weights, jnp.ones(3), others)), 6)

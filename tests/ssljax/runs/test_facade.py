@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ssljax
-from ssljax.config.presets import preset
+from ssljax.config.presets import find_preset
 
 
 def test_importing_the_package_loads_no_jax():
@@ -21,7 +21,7 @@ def test_names_are_there_and_others_are_not():
     from ssljax.runs.fit import fit
 
     assert (ssljax.fit, ssljax.load) == (fit, load)
-    assert ssljax.presets["digits_smoke"] == preset("digits_smoke")
+    assert ssljax.presets["digits_smoke"] == find_preset("digits_smoke")
     with pytest.raises(AttributeError, match="no attribute 'train'"):
         ssljax.train  # noqa: B018
 

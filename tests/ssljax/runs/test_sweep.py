@@ -41,7 +41,7 @@ def test_without_a_grid_the_seeds_remain():
         ("strenght=1", "no field strenght; did you mean strength"),
         ("strength=a", "wanted a number, got 'a'"),
         ("seed=0,1", "write --seeds 0,1,2"),
-        ("head.kind=tree", "'tree' is none of"),
+        ("head.kind=tree", "invalid choice: 'tree'"),
         ("policy=none", "'none' is none of"),
     ],
 )

@@ -47,8 +47,8 @@ def _config(name: str, **changes) -> Config:
 
 
 def _views(key, step, identity, images, strength):
-    """A pair without random numbers, which would take most of the compilation."""
-    return jnp.stack([images, strength * images[:, ::-1]], axis=1)
+    """One group of a pair without random numbers, which would take most of the compilation."""
+    return (jnp.stack([images, strength * images[:, ::-1]], axis=1),)
 
 
 def _update(config, mesh=None, **options):

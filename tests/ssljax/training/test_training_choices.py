@@ -164,7 +164,7 @@ def test_losses_of_labels_refuse_data_without_them_and_too_few_scores():
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"views": 1}, "views must be 2 for the loss nt_xent"),
+        ({"views": 1}, "views must be at least 2 for the loss nt_xent"),
         ({"accumulate": 3}, "accumulate must be a divisor of the batch size 8"),
         ({"head": HeadConfig(classes=3)}, "head.classes must be 0 for the loss nt_xent"),
         ({"digit_drop": (0.5,)}, "digit-drop must be two probabilities"),

@@ -31,6 +31,7 @@ def _heads(exponents, verdict="holds"):
                 affinity=1.0,
                 predicted_modes=np.ones(3),
                 measured_modes=np.ones(3),
+                log_identity_r2=1.0,
                 log_spread=1.0,
             ),
             criteria=criteria,
