@@ -4,13 +4,14 @@ import datetime
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from experiments.revision import ask_git
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "diffrax")
 
@@ -73,22 +74,8 @@ def _checkout() -> tuple[str | None, bool | None]:
     # Asking about this very file keeps an installation inside a stranger's repository from
     # reporting the stranger's commit.
     here = Path(__file__).resolve()
-    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+    if ask_git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None, None
-    commit = _git(here.parent, "rev-parse", "HEAD")
-    changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    commit = ask_git(here.parent, "rev-parse", "HEAD")
+    changes = ask_git(here.parent, "status", "--porcelain", "--untracked-files=no")
     return commit, None if changes is None else bool(changes)
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -1,6 +1,5 @@
 """Where numbers come from: the checkout, the versions, the rules at the time of a run."""
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from experiments.core.contrasts import rules_digest
 from experiments.core.experiment import Experiment
+from experiments.revision import ask_git
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "diffrax")
 
@@ -23,10 +23,10 @@ def read_checkout(path: Path | None = None) -> tuple[str, bool]:
       An empty commit outside a checkout.
     """
     here = (path or Path(__file__)).resolve()
-    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+    if ask_git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return "", False
-    commit = _git(here.parent, "rev-parse", "HEAD") or ""
-    changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    commit = ask_git(here.parent, "rev-parse", "HEAD") or ""
+    changes = ask_git(here.parent, "status", "--porcelain", "--untracked-files=no")
     return commit, bool(changes)
 
 
@@ -51,17 +51,3 @@ def rules_of(network: str, experiments: Mapping[str, Experiment]) -> str:
         if any(row.network == network for c in contrasts for row in c.value.rows())
     }
     return " ".join(f"{claim}:{digest}" for claim, digest in sorted(rules.items()))
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
