@@ -19,6 +19,7 @@ from theory.dynamics.batch_operator import (
 )
 from theory.layers.chain import WeightPaths, Weights, check_chain
 from theory.linalg.arrays import Arr, Matrix, Scalar, require_float64
+from theory.linalg.checks import is_known, require_count, require_number, require_weight_decay
 from theory.linalg.errors import InputError
 
 Steps = Float[Arr, " steps"]
@@ -110,7 +111,7 @@ def window_moments(first: Batches, second: Batches, length: int) -> MomentWindow
       `MomentWindows`.
 
     Raises:
-      InputError: Not float64, or fewer steps than one window.
+      InputError: Not float64, a length below 1, or fewer steps than one window.
 
     Example:
       >>> with jax.enable_x64(True):
@@ -119,6 +120,7 @@ def window_moments(first: Batches, second: Batches, length: int) -> MomentWindow
       ([0.5, 2.5], [1.0, 1.0])
     """
     require_float64(first=first, second=second)
+    require_count("length", length)
     windows = first.shape[0] // length
     if windows < 1:
         raise InputError(
@@ -194,7 +196,8 @@ def driven_descent(
       The layers at the start and at each snapshot, W_l of shape ``(num_snapshots + 1, out, in)``.
 
     Raises:
-      InputError: Not float64, layers or moments that do not fit, or counts that do not divide.
+      InputError: Not float64, layers or moments that do not fit, a momentum outside [0, 1), a
+        negative decay, too few batches, or counts that do not divide.
 
     Accuracy:
       With the features of every step (`BatchWindows` of one batch each) the training itself, to
@@ -287,6 +290,19 @@ def _check_drive(rates, momentum, windows, weights, weight_decay, num_snapshots)
             f"W1 takes {weights[0].shape[1]} features but the windows have {dim}: give the moments"
             " of exactly what the head receives"
         )
+    require_weight_decay(weight_decay)
+    require_number("momentum", momentum)
+    if is_known(momentum) and float(momentum) >= 1.0:
+        raise InputError(f"momentum is {float(momentum):g}, wanted a number in [0, 1)")
+    batches = windows.batches if isinstance(windows, CorrectedWindows) else windows
+    if isinstance(batches, BatchWindows):
+        count, size = batches.first.shape[1:3]
+        least = 2 if isinstance(windows, CorrectedWindows) else 1
+        if count < least or size < 2:
+            raise InputError(
+                f"the windows hold {count} batches of {size} pairs, wanted at least {least} of at"
+                " least 2: give more features"
+            )
     steps = len(rates)
     if num_snapshots < 1 or steps % num_snapshots:
         raise InputError(

@@ -273,3 +273,29 @@ def test_what_does_not_fit_is_refused():
         driven_descent(np.full(10, 0.1), 0.9, windows, (np.eye(2),), 0.0)
     with pytest.raises(InputError, match="final"):
         constant_windows(windows, "last")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"momentum": 1.0}, "momentum is 1"),
+        ({"momentum": -0.5}, "momentum is -0.5"),
+        ({"weight_decay": -1.0}, "weight_decay is -1"),
+        ({"batches": 1}, "hold 1 batches of 3 pairs"),
+        ({"pairs": 1}, "hold 2 batches of 1 pairs"),
+    ],
+)
+def test_numbers_that_would_end_in_nan_are_refused_by_value(changes, words):
+    given = {"momentum": 0.9, "weight_decay": 0.0, "batches": 2, "pairs": 3} | changes
+    views = jnp.ones((1, given["batches"], given["pairs"], 2))
+    moments = window_moments(views[0], views[0], 1)
+    windows = CorrectedWindows(moments, BatchWindows(jnp.zeros(1), views, views))
+    with pytest.raises(InputError, match=words):
+        driven_descent(
+            jnp.full(4, 0.1), given["momentum"], windows, (jnp.eye(2),), given["weight_decay"]
+        )
+
+
+def test_a_window_without_a_step_is_refused():
+    with pytest.raises(InputError, match="length is 0"):
+        window_moments(jnp.ones((4, 3, 1)), jnp.ones((4, 3, 1)), 0)
