@@ -8,6 +8,7 @@ In reading order:
 * `values`: arithmetic on rows of the table, as it would be written in a paper.
 * `intervals`: intervals over seeds and test images, and what they decide.
 * `contrasts`: one question to the table, and its answer.
+* `gates`: the gate that most claims share.
 * `panels`: records of figures: what they show of the table.
 * `experiment`: claims, contrasts and panels of one experiment.
 * `verdicts`: the word of each claim, and `verdicts.json`.

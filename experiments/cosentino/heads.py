@@ -2,6 +2,7 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import COSENTINO, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import level
 from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, log, points
@@ -26,13 +27,12 @@ def _log_rank(network: str) -> Value:
 
 
 def _learned(network: str) -> Contrast:
-    return Contrast(
-        claim=13,
+    return learned(
+        13,
+        network,
+        "cifar10",
+        f"With the {network} head training gains {{}} on CIFAR-10.",
         name=f"learned(cifar10), {network}",
-        role="gate",
-        at_least=3.0,
-        value=_accuracy(network) - _accuracy(network, "untrained"),
-        says=f"With the {network} head training gains {{}} on CIFAR-10.",
     )
 
 

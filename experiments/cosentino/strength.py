@@ -2,9 +2,10 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import COSENTINO, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import level
 from experiments.core.panels import Course, Line
-from experiments.core.values import Row, Value, log, mean, points
+from experiments.core.values import Row, Value, log, mean
 
 NETWORKS = ("weak", "base", "strong")
 PROBE = level(strength=0.3)
@@ -79,15 +80,7 @@ def _gates(claim: int) -> tuple[Contrast, ...]:
         )
 
     return (
-        Contrast(
-            claim=claim,
-            name="learned(cifar10)",
-            role="gate",
-            at_least=3.0,
-            value=points(Row("base", "accuracy", "feature", "cifar10"))
-            - points(Row("base", "accuracy", "feature", "cifar10", "untrained")),
-            says="Training gains {} on CIFAR-10.",
-        ),
+        learned(claim, "base", "cifar10", "Training gains {} on CIFAR-10."),
         fitted("weak"),
         fitted("strong"),
     )

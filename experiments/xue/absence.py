@@ -4,6 +4,7 @@ import math
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import TASKS, level
 from experiments.core.values import Row, forecast, log, points, share_lost
 
@@ -20,10 +21,6 @@ def _amplitude(layer: str, **settings: str) -> Row:
 
 def _digit(layer: str, variant: str = "trained") -> Row:
     return Row(SPLIT, "accuracy", layer, "digit", variant)
-
-
-def _background(variant: str) -> Row:
-    return Row(SPLIT, "accuracy", "feature", "background", variant)
 
 
 _LOST = log(_amplitude("feature")) - log(_amplitude("embedding"))
@@ -87,14 +84,7 @@ EXPERIMENT = Experiment(
             value=points(_digit("embedding", "random_head")) - 100 * CHANCE,
             says="A random head keeps digits {} above chance.",
         ),
-        Contrast(
-            claim=3,
-            name="learned(background)",
-            role="gate",
-            at_least=3.0,
-            value=points(_background("trained")) - points(_background("untrained")),
-            says="Training gains {} on the classes of the background.",
-        ),
+        learned(3, SPLIT, "background", "Training gains {} on the classes of the background."),
         Contrast(
             claim=3,
             name="digits, trained less random head",

@@ -2,6 +2,7 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import TASKS
 from experiments.core.panels import Course, Line
 from experiments.core.values import Row, Value, log, points
@@ -14,12 +15,6 @@ def _accuracy(layer: str, task: str, variant: str = "trained", loss: str = "cont
 def _lead(loss: str) -> Value:
     return points(_accuracy("feature", "fine", loss=loss)) - points(
         _accuracy("embedding", "fine", loss=loss)
-    )
-
-
-def _learned(loss: str) -> Value:
-    return points(_accuracy("feature", "coarse", loss=loss)) - points(
-        _accuracy("feature", "coarse", "untrained", loss)
     )
 
 
@@ -58,13 +53,8 @@ EXPERIMENT = Experiment(
             value=_lead("contrastive"),
             says="Fine classes are read {} better before the head than after it.",
         ),
-        Contrast(
-            claim=5,
-            name="learned(coarse)",
-            role="gate",
-            at_least=5.0,
-            value=_learned("contrastive"),
-            says="Training gains {} on coarse classes.",
+        learned(
+            5, "coarse-contrastive", "coarse", "Training gains {} on coarse classes.", at_least=5.0
         ),
         Contrast(
             claim=5,
@@ -91,13 +81,13 @@ EXPERIMENT = Experiment(
             value=_lead("entropy"),
             says="Under cross-entropy fine classes are read {} better before the head.",
         ),
-        Contrast(
-            claim=5,
+        learned(
+            5,
+            "coarse-entropy",
+            "coarse",
+            "Under cross-entropy training gains {} on coarse classes.",
             name="learned(coarse), cross-entropy",
-            role="gate",
             at_least=5.0,
-            value=_learned("entropy"),
-            says="Under cross-entropy training gains {} on coarse classes.",
         ),
     ),
     panels=(

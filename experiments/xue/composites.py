@@ -2,6 +2,7 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import TASKS
 from experiments.core.panels import Course, Images, Line
 from experiments.core.values import Row, Value, points, share_lost
@@ -54,14 +55,12 @@ EXPERIMENT = Experiment(
             value=_DROPPED,
             says="Dropping digits raises the share that the head loses by {}.",
         ),
-        Contrast(
-            claim=4,
-            name="learned(digit)",
-            role="gate",
+        learned(
+            4,
+            "digits-full",
+            "digit",
+            "Training gains {} on digits that are never dropped.",
             at_least=10.0,
-            value=points(_digit("digits-full", "feature"))
-            - points(_digit("digits-full", "feature", "untrained")),
-            says="Training gains {} on digits that are never dropped.",
         ),
         Contrast(
             claim=4,

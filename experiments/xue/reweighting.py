@@ -2,6 +2,7 @@
 
 from experiments.core.contrasts import Contrast
 from experiments.core.experiment import XUE, Claim, Experiment
+from experiments.core.gates import learned
 from experiments.core.names import level
 from experiments.core.values import Row, Value, forecast, mean, points
 
@@ -12,10 +13,6 @@ def _fine(head: str, layer: str = "feature", **settings: str) -> Value:
 
 def _one_scale(head: str) -> Value:
     return _fine(head, probe="one_scale")
-
-
-def _coarse(variant: str) -> Value:
-    return points(Row("coarse-contrastive", "accuracy", "feature", "coarse", variant))
 
 
 def _weights_error(variant: str) -> Row:
@@ -56,13 +53,8 @@ EXPERIMENT = Experiment(
             value=_one_scale("contrastive") - _one_scale("none"),
             says="The trained head gains {} over no head.",
         ),
-        Contrast(
-            claim=8,
-            name="learned(coarse)",
-            role="gate",
-            at_least=5.0,
-            value=_coarse("trained") - _coarse("untrained"),
-            says="Training gains {} on coarse classes.",
+        learned(
+            8, "coarse-contrastive", "coarse", "Training gains {} on coarse classes.", at_least=5.0
         ),
         Contrast(
             claim=8,
