@@ -5,7 +5,6 @@ noise. A task is the sign of one feature, learned from few labels by a ridge cla
 of the network that theory says training ends at.
 """
 
-import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,18 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from experiments.core.measurements import Measurement
 from experiments.measure.rows import exact_row
 from experiments.measure.subject import Curve, Subject
 from experiments.networks.settings import HEAD_DEPTHS, MAP_RETENTIONS, MAP_STRENGTHS
+from experiments.simulated_tasks import (
+    OTHER_STRENGTHS,
+    VIEW_NOISE,
+    few_label_accuracies,
+    layer_maps,
+    task_model,
+)
 from theory.downstream.layer_choice import head_disadvantages, sample_indicators
 from theory.downstream.phase_map import phase_map
 from theory.dynamics.descent import descend
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams, minimum_norm_layers
-from theory.linalg.powers import fractional_gram
 from theory.losses.quadratic import QuadraticLoss, quadratic_value, spectral_loss
 from theory.moments.data_models import FeatureModel, resampling_moments
 from theory.optimum.decay import decayed_optimum
@@ -33,11 +38,6 @@ from theory.optimum.thresholds import decay_thresholds, decayed_mode
 
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5)
 RETENTIONS = (1.0, 1.0, 0.5, 1.0, 0.3, 1.0)
-# Beside a task of the map: none at the noise level, where weights peak, so that the head helps in a
-# region as wide as that in which it hurts.
-OTHER_STRENGTHS = (0.2, 0.3, 1.0, 1.5, 2.0)
-VIEW_NOISE = 0.5
-LABELS, TEST_EXAMPLES = 12, 400
 REPEATS, SMOKE_REPEATS = 400, 20
 TASKS, SMOKE_TASKS = 24, 4
 DESCENT_SHARE, DESCENT_RATE, DESCENT_STEPS, SMOKE_STEPS = 0.4, 0.01, 40_000, 200
@@ -116,7 +116,7 @@ def compare_layers(depth: int, seed: int, repeats: int) -> Leads:
         key = jax.random.fold_in(jax.random.key(seed), int(task))
         for place, values in enumerate(roots):
             maps = layer_maps(jnp.diag(values[order] ** depth), depth)
-            found = classify_few(key, jnp.asarray(model.strength)[order], maps, repeats)
+            found = few_label_accuracies(key, jnp.asarray(model.strength)[order], maps, repeats)
             leads[place, number] = float(jnp.mean(found[:, 0] - found[:, 1]))
     return Leads(leads[0], leads[1], np.asarray(roots[1])[tasks] > 0)
 
@@ -163,12 +163,7 @@ def misname_layers(seed: int, tasks: int, repeats: int) -> tuple[float, float]:
     retentions, strengths = draw.uniform(0, 1, tasks), np.exp(draw.uniform(-1.6, 0.9, tasks))
     named, leads, clear = [], [], []
     for number, (retention, strength) in enumerate(zip(retentions, strengths, strict=True)):
-        model = FeatureModel(
-            jnp.array([strength, *OTHER_STRENGTHS]),
-            jnp.array([retention, *(1.0 for _ in OTHER_STRENGTHS)]),
-            jnp.asarray(VIEW_NOISE),
-            jnp.asarray(0.0),
-        )
+        model = task_model(retention, strength)
         moments = resampling_moments(model)
         gram = quadratic_optimum(spectral_loss(moments.covariance, moments.cross_covariance)).gram
         weights = jnp.sqrt(jnp.diagonal(jnp.asarray(gram)))
@@ -176,7 +171,7 @@ def misname_layers(seed: int, tasks: int, repeats: int) -> tuple[float, float]:
         named.append(float(disadvantage) > 1)
         key = jax.random.fold_in(jax.random.key(seed), number)
         maps = layer_maps(jnp.asarray(gram), 2)
-        found = np.asarray(classify_few(key, jnp.asarray(model.strength), maps, repeats))
+        found = np.asarray(few_label_accuracies(key, jnp.asarray(model.strength), maps, repeats))
         lead = found[:, 0] - found[:, 1]
         leads.append(lead.mean())
         clear.append(abs(lead.mean()) > 2 * lead.std() / np.sqrt(repeats))
@@ -208,64 +203,6 @@ def descend_under_decay(depth: int, steps: int) -> float:
     expected = jnp.asarray(layer_grams(optimum.gram, depth))
     sizes = jnp.linalg.norm(expected, axis=(1, 2))
     return float(jnp.max(jnp.linalg.norm(found - expected, axis=(1, 2)) / sizes))
-
-
-def layer_maps(gram: Float[Array, "dim dim"], depth: int) -> Float[Array, "2 dim dim"]:
-    """Return symmetric maps into the layers before and after a head of one layer.
-
-    Square roots of the two layers' Grams: the layers up to a rotation, which ridge classifiers do
-    not see.
-
-    Args:
-      gram: End-to-end Gram of a balanced network.
-      depth: Its number of layers.
-    """
-    fractions = ((depth - 1) / (2 * depth), 0.5)
-    return jnp.stack([jnp.asarray(fractional_gram(gram, fraction)) for fraction in fractions])
-
-
-@functools.partial(jax.jit, static_argnames="repeats")
-def classify_few(
-    key: PRNGKeyArray,
-    strengths: Float[Array, " dim"],
-    maps: Float[Array, "layers dim dim"],
-    repeats: int,
-) -> Float[Array, "repeats layers"]:
-    """Return test accuracies of ridge classifiers of the first feature's sign, from few labels.
-
-    Data are not augmented, but as noisy as every view. The penalty of a classifier is the mean
-    eigenvalue of its training second moment.
-
-    Args:
-      key: Draws every training and test set.
-      strengths: Of the features, the task's first.
-      maps: Of the data into each layer; all layers see the same examples.
-      repeats: Training sets.
-    """
-
-    def one(key: Array) -> Array:
-        train_key, test_key = jax.random.split(key)
-        train = _draw_examples(train_key, strengths, LABELS)
-        test = _draw_examples(test_key, strengths, TEST_EXAMPLES)
-        return jnp.stack([_test_accuracy(train, test, layer) for layer in maps])
-
-    return jax.vmap(one)(jax.random.split(key, repeats))
-
-
-def _draw_examples(key: Array, strengths: Array, count: int) -> tuple[Array, Array]:
-    sign_key, noise_key = jax.random.split(key)
-    shape = (count, strengths.shape[0])
-    signs = jax.random.rademacher(sign_key, shape, strengths.dtype)
-    noise = VIEW_NOISE * jax.random.normal(noise_key, shape, strengths.dtype)
-    return strengths[None] * signs + noise, signs[:, 0]
-
-
-def _test_accuracy(train: tuple[Array, Array], test: tuple[Array, Array], layer: Array) -> Array:
-    inputs, labels = train[0] @ layer, train[1]
-    second = inputs.T @ inputs
-    penalty = jnp.trace(second) / second.shape[0]
-    classifier = jnp.linalg.solve(second + penalty * jnp.eye(second.shape[0]), inputs.T @ labels)
-    return jnp.mean(jnp.sign(test[0] @ layer @ classifier) == test[1])
 
 
 def _modes(model: FeatureModel) -> tuple[Array, Array]:

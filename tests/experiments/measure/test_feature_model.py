@@ -10,6 +10,7 @@ from experiments.measure import feature_model
 from experiments.measure.subject import Subject
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
+from experiments.simulated_tasks import few_label_accuracies
 from experiments.tools.listing import find_missing
 from experiments.tools.registry import EXPERIMENTS
 
@@ -17,9 +18,9 @@ from experiments.tools.registry import EXPERIMENTS
 def test_a_classifier_reads_what_a_layer_keeps():
     strengths = jnp.array([1.0, 1.0, 0.5])
     maps = jnp.stack([jnp.diag(jnp.array(kept)) for kept in ((1.0, 0.1, 0.1), (0.0, 1.0, 1.0))])
-    found = np.asarray(
-        feature_model.classify_few(jax.random.key(0), strengths, maps, repeats=50)
-    ).mean(axis=0)
+    found = np.asarray(few_label_accuracies(jax.random.key(0), strengths, maps, repeats=50)).mean(
+        axis=0
+    )
     # One feature of strength 1 in noise of 0.5: the normal distribution at 2; without it, chance.
     assert found[0] == pytest.approx(0.977, abs=0.02)
     assert found[1] == pytest.approx(0.5, abs=0.03)
