@@ -336,7 +336,7 @@ def run_training_loop(
         def measure(state: TrainState) -> dict[str, float]:
             with watchdog.paused():
                 assert monitor is not None
-                single = evaluated_state(config, training.parallel.single_state(state))
+                single = training.parallel.single_state(state)
                 if jax.process_count() > 1:
                     single = copy_locally(single)
                 measured = monitor.measure(step, single)

@@ -104,6 +104,23 @@ def test_moments_are_measured_on_every_scheduled_step_from_the_start(finished):
         np.testing.assert_array_equal(array, _arrays(workdir / "moments" / "head1.npz")[name])
 
 
+def test_what_is_measured_is_the_average_of_the_weights_where_a_run_keeps_one(tmp_path):
+    config = dataclasses.replace(
+        CONFIG,
+        optimizer=dataclasses.replace(CONFIG.optimizer, average_decay=0.5),
+        evaluation=EvaluationConfig(layers=()),
+        online_probe=OnlineProbeConfig(layers=()),
+        num_steps=5,
+    )
+    state = _fit(tmp_path, config).state
+    measured = _arrays(tmp_path / "moments" / "step_00000005" / "head_weights.npz")["W1"]
+    kept, last = (
+        np.asarray(part.params["head"]["layer1"]["kernel"]).T for part in (state.average, state)
+    )
+    np.testing.assert_array_equal(measured, kept)
+    assert np.abs(kept - last).max() > 1e-6
+
+
 def test_ranks_of_measured_layers_join_the_metrics_of_their_step_even_between_logged_ones(finished):
     lines = {line["step"]: line for line in read_metrics(finished[0])}
     assert sorted(lines) == [2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18, 20]

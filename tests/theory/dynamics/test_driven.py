@@ -299,3 +299,18 @@ def test_numbers_that_would_end_in_nan_are_refused_by_value(changes, words):
 def test_a_window_without_a_step_is_refused():
     with pytest.raises(InputError, match="length is 0"):
         window_moments(jnp.ones((4, 3, 1)), jnp.ones((4, 3, 1)), 0)
+
+
+def test_the_correction_of_few_batches_is_on_average_that_of_all():
+    """A covariance estimated without bias: the mean over all pairs of batches is that of all."""
+    random = np.random.default_rng(5)
+    first, second = random.normal(size=(2, 5, 6, 3)) * random.uniform(0.5, 2, (1, 5, 1, 1))
+    factor = random.normal(size=(2, 3))
+    gram = factor.T @ factor
+    pairs = [
+        batch_correction(first[list(pair)], second[list(pair)], gram)
+        for pair in itertools.combinations(range(5), 2)
+    ]
+    np.testing.assert_allclose(
+        np.mean(pairs, axis=0), batch_correction(first, second, gram), atol=1e-12
+    )
