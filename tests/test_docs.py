@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,12 +72,21 @@ def test_every_command_works_in_the_order_of_the_pages(tmp_path):
     # The runs that later commands read come first.
     commands.sort(key=lambda command: "--from" in command or "compare" in command)
     commands.sort(key=lambda command: " train " not in command or "--from" in command)
+    _write_readers_files(tmp_path)
     for command in commands:
         words = shlex.split(command)
         result = subprocess.run(
             [sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=600
         )
         assert result.returncode == 0, f"{command}\n{result.stderr[-2000:]}"
+
+
+def _write_readers_files(folder):
+    """Files that the pages suppose a reader to have, under the names they use."""
+    covariance = np.diag([3.0, 2.0, 1.0])
+    moments = {"covariance": covariance, "cross_covariance": 0.5 * covariance}
+    np.savez(folder / "POLICY.npz", **moments)
+    np.savez(folder / "DIRECTION.npz", direction=np.array([0.0, 0.0, 1.0]))
 
 
 def test_the_page_of_statements_names_files_and_tests_that_exist():

@@ -48,6 +48,7 @@ def supervised_moments(
       Two classes that differ in the first of two features only:
 
       >>> import jax
+      >>> import jax.numpy as jnp
       >>> with jax.enable_x64(True):
       ...     means = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
       ...     moments = supervised_moments(means, jnp.array([0.5, 0.5]), jnp.eye(2))
@@ -106,6 +107,7 @@ def squared_loss_factor(
       A binary label seen through one feature makes a network of rank one:
 
       >>> import jax
+      >>> import jax.numpy as jnp
       >>> with jax.enable_x64(True):
       ...     squared_loss_factor(2.0 * jnp.eye(2), jnp.array([[1.0, 0.0]])).round(12).tolist()
       [[0.5, 0.0]]

@@ -91,7 +91,7 @@ def test_a_streamed_run_resumes_bit_for_bit(streamed, tmp_path):
 def _fit_on(source: ImageSource, workdir, **changes):
     """`fit`, with the images read from this source instead."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ssljax.runs.fit.source_of", lambda dataset: source)
+        patch.setattr("ssljax.training.build.source_of", lambda dataset: source)
         return final_params(workdir, stream="always", **changes)
 
 
