@@ -48,6 +48,9 @@ class Experiment:
         none and are shown on the experiment's own page.
       panels: Figures, in reading order (drawn where the table has something of them).
       scope: What it can and cannot show.
+      answers: What it means that the interval of a row beside (`Contrast.beside`) of claim 0 lies
+        above zero, below it, or holds it; empty where nothing is asked of them together.
+      literature: Numbers of others that bear on it, with their protocol.
     """
 
     question: str
@@ -55,6 +58,8 @@ class Experiment:
     contrasts: tuple[Contrast, ...]
     panels: tuple[Panel, ...] = ()
     scope: str = ""
+    answers: tuple[str, str, str] | tuple[()] = ()
+    literature: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a record that could not be judged.

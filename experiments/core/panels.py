@@ -175,4 +175,31 @@ class Images:
         return tuple(row for _, row in self.kinds)
 
 
-Panel = Course | Spectra | Prediction | Map | Images
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Losses:
+    """What two heads lose of the layer before them, task by task: a trained one and a null.
+
+    Attributes:
+      name: Of the file.
+      claim: It is shown on this claim's page; 0 for the experiment's own.
+      title: A sentence: what to look at.
+      tasks: Name, loss behind the null, loss behind the trained head, in points.
+      null: Name of the null.
+    """
+
+    name: str
+    claim: int
+    title: str
+    tasks: tuple[tuple[str, Value, Value], ...]
+    null: str
+
+    def curves(self) -> tuple[Row, ...]:
+        """Return nothing: it reads numbers."""
+        return ()
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows that it reads."""
+        return tuple(row for _, *pair in self.tasks for value in pair for row in value.rows())
+
+
+Panel = Losses | Course | Spectra | Prediction | Map | Images

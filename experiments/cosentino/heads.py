@@ -120,4 +120,7 @@ EXPERIMENT = Experiment(
         ),
     ),
     scope="Five heads on one encoder, CIFAR-10 at 16 pixels.",
+    literature="With a ResNet-18 trained for 300 epochs on CIFAR-10 (best of a sweep over settings,"
+    " the library eb_jepa), a projector lifts the accuracy of a linear probe on the feature from"
+    " 87.3 % to 90.1 % under VICReg and from 87.8 % to 91.0 % under SIGReg.",
 )

@@ -8,6 +8,7 @@ from experiments.core.measurements import Table
 from experiments.core.verdicts import Verdict
 from experiments.pages.drawing import Drawn
 from experiments.pages.sentences import (
+    answer_sentences,
     margin_words,
     seeds_words,
     sentence,
@@ -71,6 +72,7 @@ def claim_page(
             *_section("What else the claim implies", verdict.secondary),
             *_section("Noted, without a word", verdict.noted),
             *(figure(drawn) for drawn in (*dots[1:], *panels)),
+            *_literature(experiment),
             *what_ran(verdict.experiment, _networks(verdict), measured),
         ),
     )
@@ -89,8 +91,11 @@ def experiment_page(
         experiment.question,
         (
             '<p><a href="report.html">All claims</a></p>',
+            *(paragraph(text) for text in _answers(experiment, rows)),
             paragraph(experiment.scope, "soft"),
             *(figure(drawn) for drawn in figures),
+            *_literature(experiment),
+            heading("The numbers"),
             _rows(rows),
             *what_ran(name, networks, measured),
         ),
@@ -157,6 +162,22 @@ def _rivals(row: Judged) -> str:
         return ""
     names = ", ".join(dict.fromkeys(name.replace("_", " ") for name in row.rivals))
     return f"<br><small>best rival: {escape(names)}</small>"
+
+
+def _answers(experiment: Experiment, rows: Sequence[Judged]) -> tuple[str, ...]:
+    if not experiment.answers:
+        return ()
+    together = [row for row in rows if row.contrast.unit == "share"]
+    return (
+        *(sentence(row) for row in together),
+        *answer_sentences(rows, experiment.answers),
+    )
+
+
+def _literature(experiment: Experiment) -> tuple[str, ...]:
+    if not experiment.literature:
+        return ()
+    return (heading("In the literature"), paragraph(experiment.literature))
 
 
 def _networks(verdict: Verdict) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.core.contrasts import Contrast, Judged
+from experiments.core.contrasts import Contrast, Judged, judge_contrast
 from experiments.core.measurements import Key, Table, curve_name
-from experiments.core.panels import Course, Images, Map, Panel, Prediction, Spectra
+from experiments.core.panels import Course, Images, Losses, Map, Panel, Prediction, Spectra
 from experiments.core.values import Row, UndefinedError, Value
 from experiments.core.verdicts import Verdict
-from experiments.figures import courses, dots, pictures, spectra
+from experiments.figures import courses, dots, losses, pictures, spectra
 
 UNITS = {"points": "points of accuracy", "times": "factor", "share": "share"}
 
@@ -33,6 +33,8 @@ def draw_panels(panels: Sequence[Panel], table: Table, folder: Path) -> list[tup
 def draw_panel(panel: Panel, table: Table, path: Path) -> Drawn | None:
     """Draw what the table has of a panel; None where that is nothing."""
     match panel:
+        case Losses():
+            return _draw_losses(panel, table, path)
         case Course():
             return _draw_course(panel, table, path)
         case Spectra():
@@ -83,6 +85,29 @@ def make_dot(row: Judged) -> dots.Dot:
         tuple(row.shown(margin) for margin in _margins(contrast)),
         row.status == "not testable here",
     )
+
+
+def _draw_losses(panel: Losses, table: Table, path: Path) -> Drawn | None:
+    pairs = [(name, *(_judge(value, table) for value in values)) for name, *values in panel.tasks]
+    shown = [pair for pair in pairs if all(row.is_measured for row in pair[1:])]
+    if not shown:
+        return None
+    tasks = [
+        losses.Task(name, *((row.effect, row.low, row.high) for row in rows))
+        for name, *rows in shown
+    ]
+    losses.draw_losses(path, tasks, panel.null, "points of accuracy lost behind the head")
+    counts = sorted({len(row.seeds) for _, *rows in shown for row in rows})
+    seeds = " or ".join(str(count) for count in counts)
+    return Drawn(
+        path,
+        f"{panel.title} Filled circle: the trained head; open gray circle: {panel.null}. Bars: 95 %"
+        f" intervals for new seeds and test images ({seeds} seeds).",
+    )
+
+
+def _judge(value: Value, table: Table) -> Judged:
+    return judge_contrast(Contrast(claim=0, name="", role="noted", value=value, says=""), table)
 
 
 def _draw_course(panel: Course, table: Table, path: Path) -> Drawn | None:

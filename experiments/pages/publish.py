@@ -68,8 +68,11 @@ def _write_beside(name: str, experiment: Experiment, table: Table, folder: Path)
     rows = [judge_contrast(contrast, table) for contrast in experiment.contrasts_of(0)]
     rows = [row for row in rows if row.is_measured]
     panels = [panel for panel in experiment.panels if panel.claim == 0]
-    figures = draw_contrasts(rows, folder / FIGURES, name)
-    figures += [figure for _, figure in draw_panels(panels, table, folder / FIGURES)]
+    figures = [figure for _, figure in draw_panels(panels, table, folder / FIGURES)]
+    # Rows that a figure shows already are not drawn again.
+    drawn = {row for panel in panels for row in panel.rows()}
+    rest = [row for row in rows if not drawn.issuperset(row.contrast.value.rows())]
+    figures += draw_contrasts(rest, folder / FIGURES, name)
     if rows or figures:
         page = experiment_page(name, experiment, rows, figures, table)
         write_bytes(folder / f"{name}.html", page)

@@ -122,6 +122,31 @@ def three_sentences(verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
     )
 
 
+def answer_sentences(rows: Sequence[Judged], answers: tuple[str, str, str]) -> tuple[str, ...]:
+    """Return what rows that belong to no claim say together.
+
+    Args:
+      rows: Those marked `Contrast.beside` are sorted by their intervals; the others are left out.
+      answers: What it means for a row that its interval lies above zero, below it, or holds it.
+
+    Returns:
+      A sentence for each of the three that has a row, with the names of its rows.
+    """
+    asked = [row for row in rows if row.contrast.beside]
+    groups = (
+        [row for row in asked if row.low > 0],
+        [row for row in asked if row.high < 0],
+        [row for row in asked if row.low <= 0 <= row.high],
+    )
+    return tuple(
+        f"{words} in {len(group)} of {len(asked)}: "
+        + "; ".join(row.contrast.name for row in group)
+        + "."
+        for words, group in zip(answers, groups, strict=True)
+        if group
+    )
+
+
 def counts_line(verdicts: Sequence[Verdict], tier: str, environment: dict) -> str:
     """Return counts of every word, the tier, its commit, and what chance alone would give."""
     counts = count_words(verdicts)

@@ -127,4 +127,8 @@ EXPERIMENT = Experiment(
     ),
     scope="Digits of MNIST on CIFAR-10 at 16 pixels; backgrounds are redrawn in some views, without"
     " which digits are not learned at this size.",
+    literature='Where the two views of a pair are two images of one class ("oracle" views, which'
+    " disrupt nothing that tells classes apart), VICReg without a projector gains 6.3 points on"
+    " ImageNet and with one .6 (ResNet-50, 100 epochs, A Cookbook of Self-Supervised Learning):"
+    " most of what the projector is good for goes with the disruption.",
 )

@@ -158,3 +158,24 @@ def test_tiers_are_shown_side_by_side(pages, tmp_path):
     assert '<a href="../workstation/report.html">workstation</a>: reproduced' in index
     # Elsewhere nothing is looked for beside a folder.
     assert "../" not in (pages[0] / "report.html").read_text()
+
+
+def test_a_question_beside_the_claims_is_answered_in_words_from_its_rows(tmp_path):
+    """Training costs 8 points of parity and 0 of the rest, where a random head costs 4."""
+    shown = {"random_head": EXPERIMENTS["random_head"]}
+    table = whole_table(shown, seeds=3, images=400)
+    rows = []
+    for row in table.rows.values():
+        is_after = row.layer == "embedding"
+        lost = 0.04 * is_after
+        if row.task == "parity" and is_after and row.variant == "trained":
+            lost += 0.08
+        value = 0.8 - lost + 0.002 * row.seed * (row.variant == "random_head")
+        rows.append(row._replace(value=value, blocks=""))
+    write_table(make_table(rows, list(table.runs.values()), {}), tmp_path)
+    write_pages(shown, tmp_path)
+    page = (tmp_path / "random_head.html").read_text()
+    assert "loses more than a random one in 1 of 16: parity, its own." in page
+    assert "cannot be told apart in 15 of 16" in page
+    # One task of sixteen loses 12 points, the others 4, of which random heads lose all but .2.
+    assert "Over all tasks together, +0.16" in page
