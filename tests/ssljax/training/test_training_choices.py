@@ -211,7 +211,7 @@ def test_batch_norm_per_device_is_batch_norm_of_parts(mode):
     ends = []
     for made in (training, whole):
         state, metrics = made.run(made.init(0), 1.0, 1)
-        ends.append((jax.device_get(made.single_state(state)), float(metrics["loss"][0])))
+        ends.append((jax.device_get(made.parallel.single_state(state)), float(metrics["loss"][0])))
     assert abs(ends[0][1] - ends[1][1]) > 1e-3
     # Means over equal parts average to the mean of the batch; variances lose what is between.
     per_device, batch = (end[0].statistics["encoder"]["perceptron"]["norm1"] for end in ends)
