@@ -12,7 +12,7 @@ evaluation in float32. Layers are asked for by name: `named_layers` checks, `lay
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -174,6 +174,31 @@ def make_network(
         return wanted, new_statistics if train else statistics
 
     return Network(init, apply, names)
+
+
+def make_head_map(head_builder: HeadBuilder, dim: int) -> Callable[[Tree, Tree, Array], Array]:
+    """Return a projection head alone, as it computes in evaluation.
+
+    Args:
+      head_builder: As for `make_network`.
+      dim: Width of the feature.
+
+    Returns:
+      ``(params, statistics, features (batch, dim)) -> embeddings (batch, out)``, pure JAX, where
+      ``params`` and ``statistics`` are those of a whole network with such a head; products are
+      taken at the highest precision.
+    """
+    abstract = nnx.eval_shape(lambda: head_builder(dim, rngs=nnx.Rngs(0), axis_name=None))
+    graph, _, _ = nnx.split(abstract, nnx.Param, ...)
+
+    def embed(params: Tree, statistics: Tree, features: Array) -> Array:
+        parts = (nnx.State(tree.get("head", {})) for tree in (params, statistics))
+        head = cast("Callable[..., list[Array]]", nnx.merge(graph, *parts))
+        with jax.default_matmul_precision("highest"):
+            hidden = head(features, train=False)
+        return hidden[-1] if hidden else features
+
+    return embed
 
 
 def evaluate_with(network: Network, evaluated: Network) -> Network:

@@ -60,7 +60,7 @@ def test_rows_are_complete_and_keyed_on_the_seed():
     size = dataclasses.replace(SIZES["smoke"])
     found = {}
     for seed in (0, 1):
-        subject = Subject("diagonal", seed, TRAININGS["diagonal"], size, {}, _no_images)
+        subject = Subject("diagonal", seed, TRAININGS["diagonal"], size, _no_images)
         rows = tuple(diagonal.measure_diagonal(subject))
         table = make_table(rows, [Run("diagonal", seed, "smoke")])
         assert find_missing("diagonal", seed, table, EXPERIMENTS) == ()

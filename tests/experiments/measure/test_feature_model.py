@@ -7,9 +7,7 @@ import pytest
 
 from experiments.core.measurements import Measurement, Run, curve_name, make_table
 from experiments.measure import feature_model
-from experiments.measure.subject import Subject
-from experiments.networks.sizes import SIZES
-from experiments.networks.trainings import TRAININGS
+from experiments.measure.network import make_subject
 from experiments.simulated_tasks import few_label_accuracies
 from experiments.tools.listing import find_missing
 from experiments.tools.registry import EXPERIMENTS
@@ -39,9 +37,7 @@ def test_half_of_the_features_survive_half_the_decay():
 
 @pytest.mark.slow
 def test_rows_are_complete_and_descent_ends_where_theory_says():
-    subject = Subject(
-        "feature-model", 0, TRAININGS["feature-model"], SIZES["smoke"], {}, lambda _: None
-    )  # type: ignore[arg-type]
+    subject = make_subject("feature-model", 0, "smoke")
     found = tuple(feature_model.measure_feature_model(subject))
     rows = [row for row in found if isinstance(row, Measurement)]
     curves = {curve_name(c.key): c.values for c in found if not isinstance(c, Measurement)}

@@ -1,0 +1,11 @@
+"""What is measured on each network: one line a network, so that a new measurement is one entry."""
+
+from experiments.measure.diagonal import measure_diagonal
+from experiments.measure.feature_model import measure_feature_model
+from experiments.measure.subject import Measure
+
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "diagonal": (measure_diagonal,),
+    "feature-model": (measure_feature_model,),
+}
+"""Functions of a subject, by network; each yields rows and curves that no other yields."""
