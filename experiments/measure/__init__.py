@@ -5,5 +5,6 @@
 * `subject`: a network as it is measured, and the signature of every measurement.
 * `diagonal`: descent on the diagonal model of a nonlinear head.
 * `feature_model`: tasks on the model of features, before and after a head.
+* `linear`: deep linear networks on the moments of augmented images.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

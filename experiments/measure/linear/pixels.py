@@ -6,10 +6,9 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from experiments.networks.variant import PIXEL_SCALE
 from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.measure.moments import layer_moments, mean_image, pixel_layer
-
-PIXEL_SCALE = 1 / 255
 
 
 class PixelData(NamedTuple):

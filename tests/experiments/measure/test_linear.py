@@ -36,7 +36,8 @@ def test_adam_follows_its_equations():
     rng = np.random.default_rng(0)
     layers = [rng.normal(size=(3, 3)) for _ in range(2)]
     rate, steps = 0.05, 7
-    expected, means, squares = [w.copy() for w in layers], [0, 0], [0, 0]
+    expected = list(layers)
+    means, squares = [np.zeros((3, 3))] * 2, [np.zeros((3, 3))] * 2
     for step in range(steps):
         first, second = expected
         gram = first.T @ second.T @ second @ first
@@ -163,7 +164,7 @@ def _own_subject(split):
 def _subject(seed, split):
     size = dataclasses.replace(SIZES["smoke"])
     training = TRAININGS["linear-chain"]
-    return Subject("linear-chain", seed, training, size, {}, lambda task: split)
+    return Subject("linear-chain", seed, training, size, lambda task: split)
 
 
 def _sort(found):
