@@ -12,7 +12,7 @@ import numpy as np
 from experiments.errors import InputError
 from experiments.representations import Representation, features_of, probed
 from experiments.shortcut_data import Splits
-from ssljax.measure.robust_probe import GroupAccuracy, group_accuracy, retrained_probe
+from ssljax.measure.robust_probe import GroupAccuracy, group_accuracy, retrain_probe
 from ssljax.nets.network import Network
 from ssljax.system.arrays import Float, Int
 
@@ -86,7 +86,7 @@ def layer_groups(
             splits.train.num_classes,
         )
         by_group = group_accuracy(plain.predictions, labels[2], groups[2])
-        robust = retrained_probe(
+        robust = retrain_probe(
             train[layer],
             val[layer],
             labels[1],

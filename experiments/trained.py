@@ -23,7 +23,7 @@ from experiments.small_data import fingerprint
 from ssljax.config.config import Config, EvaluationConfig
 from ssljax.data.datasets import Dataset
 from ssljax.nets.network import Network
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.runs.fit import FolderTaken, fit
 from ssljax.runs.folder import is_held
 from ssljax.runs.metrics import read_metrics
@@ -62,7 +62,7 @@ def trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...]
     config = dataclasses.replace(config, evaluation=EvaluationConfig(layers=()))
     while True:
         # A writer makes the last checkpoint visible before it seals it.
-        if config.num_steps in saved_steps(folder) and not is_held(folder):
+        if config.num_steps in list_saved_steps(folder) and not is_held(folder):
             run = _loaded(config, dataset, folder)
             if int(run.state.step) == config.num_steps:  # not an earlier one in place of a damaged
                 return run
@@ -79,7 +79,7 @@ def untrained(run: Run) -> TrainState:
 
 def is_trained(config: Config, dataset: Dataset, *, observers: tuple[Observer, ...] = ()) -> bool:
     """Whether the cache holds the finished run, so that `trained` returns at once."""
-    return config.num_steps in saved_steps(run_folder(config, dataset, observers))
+    return config.num_steps in list_saved_steps(run_folder(config, dataset, observers))
 
 
 def work_left(config: Config, dataset: Dataset) -> float:
@@ -99,7 +99,7 @@ def checkpoints(config: Config, dataset: Dataset) -> dict[int, Run]:
     """
     trained(config, dataset)
     folder = run_folder(config, dataset)
-    return {step: _loaded(config, dataset, folder, step) for step in saved_steps(folder)}
+    return {step: _loaded(config, dataset, folder, step) for step in list_saved_steps(folder)}
 
 
 def training_metrics(

@@ -137,7 +137,7 @@ def augment(
         ) >= jnp.asarray(policy.pixel_drop * strength, jnp.float32)
         changed = jnp.where(kept[..., None], changed, 0)
     if policy.patch_drop:
-        changed = jnp.where(_kept_patches(keys, changed, policy, strength), changed, 0)
+        changed = jnp.where(_draw_kept_patches(keys, changed, policy, strength), changed, 0)
     if policy.noise:
         noise = jax.vmap(
             lambda key: jax.random.normal(jax.random.fold_in(key, 1), shape, images.dtype)
@@ -146,7 +146,7 @@ def augment(
     return changed
 
 
-def _kept_patches(keys, images, policy, strength):
+def _draw_kept_patches(keys, images, policy, strength):
     """Whether each pixel's patch is kept, shape (batch, height, width, 1)."""
     _, height, width, _ = images.shape
     tiles = math.ceil(1 / policy.patch_side - 1e-6)

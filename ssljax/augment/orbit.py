@@ -154,11 +154,11 @@ def orbit_tangents(
     origin = jnp.zeros((len(images), len(GENERATORS)), images.dtype)
     _, pushforward = jax.linearize(lambda theta: function(group_element(images, theta)), origin)
 
-    def along(direction):
+    def push_along(direction):
         return pushforward(jnp.broadcast_to(direction[None], origin.shape))
 
     directions = jnp.diag(scales.astype(images.dtype))
-    return jnp.swapaxes(jax.vmap(along)(directions), 0, 1)
+    return jnp.swapaxes(jax.vmap(push_along)(directions), 0, 1)
 
 
 def orbit_covariance(tangents: Float[Array, "batch generators dim"]) -> Float[Array, "dim dim"]:

@@ -12,7 +12,7 @@ EXIT_DIVERGED = 1
 EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
 
 
-def with_exit_code(action: Callable[[], int]) -> int:
+def run_with_exit_code(action: Callable[[], int]) -> int:
     """Do something; the ways in which training ends early become one line and an exit code."""
     try:
         return action()

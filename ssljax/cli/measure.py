@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ssljax.augment.policies import DIGITS_POLICY, SIMCLR_POLICY, Policy
-from ssljax.cli.options import read_options, read_settings, required, take_option
+from ssljax.cli.options import read_options, read_settings, required_field, take_option
 from ssljax.cli.runs import check_output
 from ssljax.config.config import Config, find_policy
 from ssljax.config.fields import replace_leaves
@@ -50,7 +50,7 @@ class MomentsOptions(Settings):
 class ProbeOptions(Settings):
     """Measure accuracies of a run's frozen features: linear probe, nearest neighbors, few shots."""
 
-    run: str = required("run folder", positional=True)
+    run: str = required_field("run folder", positional=True)
     layers: tuple[str, ...] = setting(("feature", "embedding"), "layers; all: each of them")
     probe: Literal["lbfgs", "sgd"] | None = setting(
         None, "to the minimum, or 100 epochs of descent on a cosine schedule", shown=_THE_RUNS
@@ -87,7 +87,7 @@ class ProbeOptions(Settings):
 class SpectraOptions(Settings):
     """Write the moments of a run's layers, as files for `python -m theory solve`."""
 
-    run: str = required("run folder", positional=True)
+    run: str = required_field("run folder", positional=True)
     layers: tuple[str, ...] = setting(("feature", "embedding"), "layers; all: each of them")
     views: int = setting(8, "views of each image")
     images: int = setting(0, "images used, from the first; 0: all")
@@ -133,9 +133,9 @@ def _write_moments(options: MomentsOptions, out: Path) -> tuple[int, int]:
         pixel_layer,
         write_moments,
     )
-    from ssljax.system.progress import counted, loading_progress  # noqa: PLC0415
+    from ssljax.system.progress import open_counter, open_loading_counter  # noqa: PLC0415
 
-    with loading_progress(options.dataset) as report:
+    with open_loading_counter(options.dataset) as report:
         dataset = load_dataset(
             options.dataset,
             options.split,
@@ -147,7 +147,7 @@ def _write_moments(options: MomentsOptions, out: Path) -> tuple[int, int]:
     dataset = clean_dataset(dataset, Config().digit_strength)
     images = _first_images(dataset.images, options.images)
     center = mean_image(dataset.images, dataset.pixel_scale) if options.centre else None
-    with counted("moments", len(images)) as report:
+    with open_counter("moments", len(images)) as report:
         measured = layer_moments(
             pixel_layer,
             None,
@@ -175,30 +175,39 @@ def run_probe(arguments: Sequence[str]) -> int:
         "  python -m ssljax probe runs/digits_smoke --layers all --path 1e-1,1e-3,1e-5\n"
         "  python -m ssljax probe RUN --on cifar100 --probe sgd --no-standardize --out FILE.json",
     )
-    from ssljax.data.clean_images import dataset_like  # noqa: PLC0415
-    from ssljax.measure.evaluation import PROTOCOL, count_images, evaluation, protocol  # noqa: PLC0415
+    from ssljax.data.clean_images import resize_dataset_like  # noqa: PLC0415
+    from ssljax.measure.evaluation import (  # noqa: PLC0415
+        PROTOCOL,
+        count_images,
+        describe_protocol,
+        measure_accuracies,
+    )
     from ssljax.measure.measurements import load_pair  # noqa: PLC0415
     from ssljax.system.files import write_json  # noqa: PLC0415
-    from ssljax.system.progress import loading_progress  # noqa: PLC0415
+    from ssljax.system.progress import open_loading_counter  # noqa: PLC0415
 
     run = _load(options)
     data = options.on or run.config.data
-    out = Path(options.out or Path(options.run) / _evaluation_file(options.on))
+    out = Path(options.out or Path(options.run) / _name_evaluation_file(options.on))
     if not out.absolute().parent.is_dir():
         raise UsageError(
             f"--out {out} is in a folder that does not exist: make {out.absolute().parent} first"
         )
     settings = _probe_settings(options, run.config)
-    with loading_progress(data) as report:
+    with open_loading_counter(data) as report:
         pair = load_pair(dataclasses.replace(run.config, data=data), report)
     if pair is None:
         raise UsageError(
             f"{data} has no test images with a class: add some, or name a set with --on"
         )
-    train, test = (dataset_like(part, run.description.image_shape) for part in pair)
-    accuracies = evaluation(run.network, run.state, train, test, settings)
+    train, test = (resize_dataset_like(part, run.description.image_shape) for part in pair)
+    accuracies = measure_accuracies(run.network, run.state, train, test, settings)
     write_json(
-        out, {**accuracies, PROTOCOL: {**protocol(settings, data), **count_images(train, test)}}
+        out,
+        {
+            **accuracies,
+            PROTOCOL: {**describe_protocol(settings, data), **count_images(train, test)},
+        },
     )
     _print_accuracies(accuracies)
     print(f"written to {out}")
@@ -220,7 +229,7 @@ def _probe_settings(options: ProbeOptions, config: Config) -> Any:
         raise UsageError(str(error).replace("evaluation.", "")) from error
 
 
-def _evaluation_file(data: str | None) -> str:
+def _name_evaluation_file(data: str | None) -> str:
     from ssljax.measure.evaluation import EVALUATION_FILE  # noqa: PLC0415
 
     if data is None:
@@ -253,15 +262,15 @@ def run_spectra(arguments: Sequence[str]) -> int:
         "python -m ssljax spectra runs/digits_smoke --layers feature,embedding --views 16",
     )
     from ssljax.data.clean_images import clean_dataset  # noqa: PLC0415
-    from ssljax.data.run_data import measured_images  # noqa: PLC0415
+    from ssljax.data.run_data import read_measured_images  # noqa: PLC0415
     from ssljax.measure.measurements import MOMENTS, write_layer_moments  # noqa: PLC0415
-    from ssljax.system.progress import loading_progress  # noqa: PLC0415
+    from ssljax.system.progress import open_loading_counter  # noqa: PLC0415
     from ssljax.training.build import build_reading  # noqa: PLC0415
 
     run = _load(options)
     config = run.config
-    with loading_progress(config.data) as report:
-        dataset = measured_images(build_reading(config), config.split, report)
+    with open_loading_counter(config.data) as report:
+        dataset = read_measured_images(build_reading(config), config.split, report)
     dataset = clean_dataset(dataset, config.digit_strength)
     dataset = dataclasses.replace(
         dataset,

@@ -36,12 +36,12 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 _REGISTRY = ConstructorRegistry()
 
 
-def required(text: str, **command_line: Any) -> Any:
+def required_field(text: str, **command_line: Any) -> Any:
     """Declare a field of a command that must be given."""
     return dataclasses.field(metadata={"help": text, **command_line})
 
 
-def repeated(text: str) -> Any:
+def repeated_field(text: str) -> Any:
     """Declare a field of a command whose option may be given several times."""
     return dataclasses.field(default_factory=list, metadata={"help": text, "repeated": True})
 
@@ -177,7 +177,7 @@ def _flatten(nested: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 @_REGISTRY.struct_rule
-def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+def _specify_settings(info: StructTypeInfo) -> StructConstructorSpec | None:
     """Settings become dictionaries, so that nothing is checked before everything is read."""
     if not (isinstance(info.type, type) and issubclass(info.type, Settings)):
         return None
@@ -190,7 +190,7 @@ def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
             default = entry.default_factory()
         elif default is dataclasses.MISSING:
             default = tyro.MISSING
-        fields.append(StructFieldSpec(entry.name, _annotate(entry), default, _help_of(entry)))
+        fields.append(StructFieldSpec(entry.name, _annotate(entry), default, _find_help(entry)))
     return StructConstructorSpec(instantiate=dict, fields=tuple(fields))
 
 
@@ -203,7 +203,7 @@ def _annotate(entry: Any) -> Any:
     if options.get("positional"):
         argument["metavar"] = entry.name.upper()
     if "bare" in options:
-        argument["metavar"] = f"[{_metavar_of(entry.type)}]"
+        argument["metavar"] = f"[{_find_metavar(entry.type)}]"
     if "aliases" in options:
         argument["aliases"] = options["aliases"]
     if "shown" in options:
@@ -213,15 +213,15 @@ def _annotate(entry: Any) -> Any:
     return Annotated[(entry.type, *extras)] if extras else entry.type
 
 
-def _help_of(entry: Any) -> str:
+def _find_help(entry: Any) -> str:
     return entry.metadata.get("help", "")
 
 
 @_REGISTRY.primitive_rule
-def _value_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+def _specify_value(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Values are read by `read_value`, as everywhere else in this package."""
     annotation = info.type
-    metavar = _metavar_of(annotation)
+    metavar = _find_metavar(annotation)
     if metavar is None:
         return None
     return PrimitiveConstructorSpec(
@@ -233,7 +233,7 @@ def _value_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None
     )
 
 
-def _metavar_of(annotation: Any) -> str | None:
+def _find_metavar(annotation: Any) -> str | None:
     """Return what stands for a value in the help; None for a type that is not read here."""
     if get_origin(annotation) is Literal:
         return "{" + ",".join(get_args(annotation)) + "}"
@@ -242,5 +242,5 @@ def _metavar_of(annotation: Any) -> str | None:
     if get_origin(annotation) is list:
         return "TEXT"
     if get_origin(annotation) in (Union, types.UnionType):
-        return _metavar_of(get_args(annotation)[0])
+        return _find_metavar(get_args(annotation)[0])
     return {bool: "true|false", int: "N", float: "X", str: "TEXT"}.get(annotation)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssljax.cli.options import read_settings, required
+from ssljax.cli.options import read_settings, required_field
 from ssljax.cli.tables import print_table
 from ssljax.system.settings import Settings
 
@@ -17,7 +17,7 @@ class ListOptions(Settings):
 class ShowOptions(Settings):
     """Print every field of a preset, and what the preset is for."""
 
-    preset: str = required("see `python -m ssljax list`", positional=True)
+    preset: str = required_field("see `python -m ssljax list`", positional=True)
 
 
 def run_list(arguments: Sequence[str]) -> int:

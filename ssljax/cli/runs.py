@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssljax.cli.options import read_settings, required
+from ssljax.cli.options import read_settings, required_field
 from ssljax.cli.tables import print_table
 from ssljax.system.errors import UsageError
 from ssljax.system.settings import Settings, setting
@@ -28,7 +28,7 @@ class RunsOptions(Settings):
 class ReportOptions(Settings):
     """Write report.html of a run from what its folder holds, finished or not."""
 
-    run: str = required("run folder", positional=True)
+    run: str = required_field("run folder", positional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class ExportOptions(Settings):
     torchvision's names (see ssljax.runs.export).
     """
 
-    run: str = required("run folder", positional=True)
-    out: str = required("file to write: FILE.npz or FILE.safetensors")
+    run: str = required_field("run folder", positional=True)
+    out: str = required_field("file to write: FILE.npz or FILE.safetensors")
 
 
 def run_runs(arguments: Sequence[str]) -> int:

@@ -116,7 +116,7 @@ def _train(
     # Heavy, and not needed to refuse a mistyped option.
     import jax  # noqa: PLC0415
 
-    from ssljax.cli.endings import run_as_one_of_many, with_exit_code  # noqa: PLC0415
+    from ssljax.cli.endings import run_as_one_of_many, run_with_exit_code  # noqa: PLC0415
     from ssljax.runs.fit import fit  # noqa: PLC0415
 
     cluster = Cluster(*(own[field] for field in Cluster._fields))
@@ -138,7 +138,7 @@ def _train(
             _print_result(result, workdir)
         return 0
 
-    return run_as_one_of_many(lambda: with_exit_code(run), None if alone else cluster)
+    return run_as_one_of_many(lambda: run_with_exit_code(run), None if alone else cluster)
 
 
 def _print_result(result: Any, workdir: str) -> None:

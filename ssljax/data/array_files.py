@@ -44,7 +44,7 @@ def load_array_file(path: str | Path, split: str, name: str) -> Dataset:
         prefix = next((p for p in prefixes if f"{p}images" in arrays), None)
         if prefix is not None:
             keys = (f"{prefix}images", f"{prefix}labels")
-            pairs[part] = _checked_pair(path, *keys, arrays[keys[0]], arrays.get(keys[1]))
+            pairs[part] = _check_pair(path, *keys, arrays[keys[0]], arrays.get(keys[1]))
     parts = [part for part in ("train", "test") if part in pairs] if split == "all" else [split]
     if not parts or parts[0] not in pairs:
         found = ", ".join(arrays) or "nothing"
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise UsageError(f"{path} cannot be read as an .npz file; {_WANTED}") from error
 
 
-def _checked_pair(
+def _check_pair(
     path: Path, key: str, label_key: str, images: np.ndarray, labels: np.ndarray | None
 ) -> tuple[UInt8[np.ndarray, "n height width channels"], Int[np.ndarray, " n"]]:
     """Images with channels and int64 labels; -1 where there are none."""

@@ -45,7 +45,7 @@ def batch_indices(
         UsageError: for an unknown sampling or an epoch smaller than one batch.
 
     Accuracy:
-        "epoch" orders are pseudo-random (see :func:`permuted`), not uniform over all
+        "epoch" orders are pseudo-random (see :func:`permute`), not uniform over all
         ``num_examples!`` orders.
     """
     if sampling not in ("epoch", "replacement"):
@@ -64,10 +64,10 @@ def batch_indices(
         )
     epoch, place = jnp.divmod(step, steps_per_epoch)
     positions = place * batch_size + jnp.arange(batch_size)
-    return permuted(jax.random.fold_in(key, epoch), positions, num_examples)
+    return permute(jax.random.fold_in(key, epoch), positions, num_examples)
 
 
-def permuted(
+def permute(
     key: PRNGKeyArray, positions: Int[Array, " positions"], size: int
 ) -> Int[Array, " positions"]:
     r"""A random permutation of 0..size-1, evaluated at some positions only.
@@ -95,7 +95,7 @@ def permuted(
         cycle walking. The round function is the finalizer of MurmurHash3 with random constants.
     """
     constants = jax.random.bits(key, (_ROUNDS, 2), jnp.uint32)
-    once = partial(_network, constants, *_sides(size), jnp)
+    once = partial(_network, constants, *_find_sides(size), jnp)
     values = jax.lax.while_loop(
         lambda values: jnp.any(values >= size),
         lambda values: jnp.where(values >= size, once(values), values),
@@ -105,7 +105,7 @@ def permuted(
 
 
 def epoch_constants(key: PRNGKeyArray, num_epochs: int) -> UInt32[Array, "epochs rounds 2"]:
-    """Constants of the permutations of the first epochs, for `permuted_on_host`.
+    """Constants of the permutations of the first epochs, for `permute_on_host`.
 
     Args:
         key: root key of the run's sampling, as for `batch_indices`.
@@ -118,10 +118,10 @@ def epoch_constants(key: PRNGKeyArray, num_epochs: int) -> UInt32[Array, "epochs
     return jax.vmap(lambda key: jax.random.bits(key, (_ROUNDS, 2), jnp.uint32))(keys)
 
 
-def permuted_on_host(
+def permute_on_host(
     constants: UInt32[np.ndarray, "rounds 2"], positions: Int[np.ndarray, " positions"], size: int
 ) -> Int[np.ndarray, " positions"]:
-    """`permuted`, in NumPy: for processes that read data and have no device.
+    """`permute`, in NumPy: for processes that read data and have no device.
 
     Args:
         constants: those of one epoch, from `epoch_constants`.
@@ -129,16 +129,16 @@ def permuted_on_host(
         size: number of elements, at least 1.
 
     Returns:
-        Exactly what `permuted` returns.
+        Exactly what `permute` returns.
     """
-    once = partial(_network, constants, *_sides(size), np)
+    once = partial(_network, constants, *_find_sides(size), np)
     values = once(positions.astype(np.uint32))
     while np.any(values >= size):
         values = np.where(values >= size, once(values), values)
     return values.astype(np.int64)
 
 
-def _sides(size):
+def _find_sides(size):
     first = math.isqrt(size - 1) + 1 if size > 1 else 1
     return first, -(-size // first)
 
@@ -149,13 +149,13 @@ def _network(constants, first, second, numpy, values):
     a, b = numpy.divmod(values, second)
     for turn in range(_ROUNDS):
         if turn % 2 == 0:
-            a = (a + _hashed(b, constants[turn], numpy) % first) % first
+            a = (a + _hash(b, constants[turn], numpy) % first) % first
         else:
-            b = (b + _hashed(a, constants[turn], numpy) % second) % second
+            b = (b + _hash(a, constants[turn], numpy) % second) % second
     return a * second + b
 
 
-def _hashed(values, constants, numpy):
+def _hash(values, constants, numpy):
     """MurmurHash3's 32-bit finalizer between two random constants."""
     mixed = values * numpy.uint32(0x9E3779B9) + constants[0]
     mixed = (mixed ^ (mixed >> 16)) * numpy.uint32(0x85EBCA6B)

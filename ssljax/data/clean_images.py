@@ -42,7 +42,7 @@ def clean_dataset(dataset: Dataset, digit_strength: float) -> Dataset:
     return dataclasses.replace(dataset, images=mixed, has_ink=False)
 
 
-def images_like(
+def resize_images_like(
     images: UInt8[np.ndarray, "n height width channels"], image_shape: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "n wanted_height wanted_width wanted_channels"]:
     """Bring images to another size.
@@ -72,17 +72,17 @@ def images_like(
         return images
 
     @jax.jit
-    def resized(part: jax.Array) -> jax.Array:
+    def resize(part: jax.Array) -> jax.Array:
         shape = (len(part), height, width, channels)
         return jnp.round(jax.image.resize(part.astype(jnp.float32), shape, "linear"))
 
     parts = [
-        np.clip(jax.device_get(resized(images[start : start + _BATCH])), 0, 255).astype(np.uint8)
+        np.clip(jax.device_get(resize(images[start : start + _BATCH])), 0, 255).astype(np.uint8)
         for start in range(0, len(images), _BATCH)
     ]
     return np.concatenate(parts)
 
 
-def dataset_like(dataset: Dataset, image_shape: tuple[int, int, int]) -> Dataset:
-    """Return the data set with `images_like` images."""
-    return dataclasses.replace(dataset, images=images_like(dataset.images, image_shape))
+def resize_dataset_like(dataset: Dataset, image_shape: tuple[int, int, int]) -> Dataset:
+    """Return the data set with `resize_images_like` images."""
+    return dataclasses.replace(dataset, images=resize_images_like(dataset.images, image_shape))

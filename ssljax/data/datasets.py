@@ -79,7 +79,7 @@ class Entry(NamedTuple):
     argument: str = ""
 
 
-def _prepared(
+def _make_tfds_entry(
     tfds_name: str = "", label: str = "label", argument: str = "", **splits: str
 ) -> Entry:
     """A data set that TFDS prepares: its label there, and its split for each of ours."""
@@ -127,16 +127,16 @@ _KIND = "/KIND_SEVERITY"
 
 DATASETS = {
     "digits": Entry(_open_digits, ("train", "test", "all")),
-    "cifar10": _prepared(),
-    "cifar100": _prepared(),
-    "cifar100_coarse": _prepared("cifar100", "coarse_label"),
-    "mnist": _prepared(),
-    "stl10": _prepared(train="train", test="test", unlabelled="unlabelled"),
-    "imagenet2012": _prepared(train="train", test="validation"),
-    "imagenet_r": _prepared(test="test"),
-    "imagenet_a": _prepared(test="test"),
-    "cifar10_corrupted": _prepared(argument=_KIND, test="test"),
-    "imagenet2012_corrupted": _prepared(argument=_KIND, test="validation"),
+    "cifar10": _make_tfds_entry(),
+    "cifar100": _make_tfds_entry(),
+    "cifar100_coarse": _make_tfds_entry("cifar100", "coarse_label"),
+    "mnist": _make_tfds_entry(),
+    "stl10": _make_tfds_entry(train="train", test="test", unlabelled="unlabelled"),
+    "imagenet2012": _make_tfds_entry(train="train", test="validation"),
+    "imagenet_r": _make_tfds_entry(test="test"),
+    "imagenet_a": _make_tfds_entry(test="test"),
+    "cifar10_corrupted": _make_tfds_entry(argument=_KIND, test="test"),
+    "imagenet2012_corrupted": _make_tfds_entry(argument=_KIND, test="validation"),
     "mnist_on_cifar": Entry(
         lambda ask: load_mnist_on_cifar(ask.split, ask.data_dir, ask.progress), ("train", "test")
     ),
@@ -202,7 +202,7 @@ def open_dataset(
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split {split!r}; wanted one of {', '.join(SPLITS)}")
-    kind, separator, argument = _parts_of(name)
+    kind, separator, argument = _split_name(name)
     entry = DATASETS.get(kind)
     if entry is None or bool(argument and separator) != bool(entry.argument):
         if entry is not None and entry.argument.startswith("/"):
@@ -254,6 +254,6 @@ def load_dataset(
     )
 
 
-def _parts_of(name):
+def _split_name(name):
     """A name, what separates it from its argument, and the argument."""
     return name.partition(":") if ":" in name else name.partition("/")

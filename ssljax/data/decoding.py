@@ -31,7 +31,7 @@ _LARGEST_ASPECT = 4.0
 _LOG_RANGE = math.log(_LARGEST_ASPECT)
 
 
-def undecodable() -> tuple[type[Exception], ...]:
+def list_decoding_errors() -> tuple[type[Exception], ...]:
     """Return what decoding damaged or truncated image data can raise."""
     from PIL import Image  # noqa: PLC0415
 
@@ -61,9 +61,9 @@ def photograph(file: Path | bytes, side: int) -> UInt8[np.ndarray, "side side 3"
         The RGB pixels.
 
     Raises:
-        One of `undecodable()`: for data that are no image, or cut short.
+        One of `list_decoding_errors()`: for data that are no image, or cut short.
     """
-    return _middle_square(_visible_image(file, side).convert("RGB"), side)
+    return _crop_middle_square(_visible_image(file, side).convert("RGB"), side)
 
 
 def squeeze_photograph(file: Path | bytes, side: int) -> UInt8[np.ndarray, "rows side 3"]:
@@ -81,7 +81,7 @@ def squeeze_photograph(file: Path | bytes, side: int) -> UInt8[np.ndarray, "rows
         `split_squeezed` reads: shape (side + 1, side, 3).
 
     Raises:
-        One of `undecodable()`: for data that are no image, or cut short.
+        One of `list_decoding_errors()`: for data that are no image, or cut short.
     """
     from PIL import Image  # noqa: PLC0415
 
@@ -157,7 +157,7 @@ def exact_image(
 
     Raises:
         ValueError: for an image of another shape.
-        One of `undecodable()`: for data that are no image, or cut short.
+        One of `list_decoding_errors()`: for data that are no image, or cut short.
     """
     pixels = np.asarray(_visible_image(data).convert(_MODES[shape[2]]), np.uint8)
     if pixels.shape[:2] != shape[:2]:
@@ -174,7 +174,7 @@ def _visible_image(file: Path | bytes, draft_side: int = 0) -> Any:
         if draft_side:
             image.draft("RGB", (draft_side, draft_side))
         image.load()
-        turn = _turn(image)
+        turn = _find_turn(image)
         if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
             kind = "floating-point" if image.mode == "F" else "32-bit"
             raise ValueError(f"{kind} pixels have no known white: save the image with 8 or 16 bits")
@@ -190,14 +190,14 @@ def _visible_image(file: Path | bytes, draft_side: int = 0) -> Any:
         return image if turn is None else image.transpose(turn)
 
 
-def _turn(image):
+def _find_turn(image):
     """How Pillow turns an image upright; None where it is."""
     from PIL import Image  # noqa: PLC0415
 
     method = Image.Transpose
     try:
         tag = image.getexif().get(_ORIENTATION)
-    except undecodable():
+    except list_decoding_errors():
         return None  # A damaged tag says nothing; the pixels are good.
     return {
         2: method.FLIP_LEFT_RIGHT,
@@ -210,7 +210,7 @@ def _turn(image):
     }.get(tag)
 
 
-def _middle_square(image, side):
+def _crop_middle_square(image, side):
     from PIL import Image  # noqa: PLC0415
 
     scale = side / min(image.size)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ssljax.data.decoding import photograph, squeeze_photograph, undecodable
+from ssljax.data.decoding import list_decoding_errors, photograph, squeeze_photograph
 from ssljax.data.sources import Damaged, Example, ImageSource
 from ssljax.system.errors import UsageError
 from ssljax.system.progress import notice
@@ -56,7 +56,7 @@ class Files:
         read = squeeze_photograph if self.whole else photograph
         try:
             return Example(read(file.path, self.side), file.label, file.group)
-        except undecodable() as error:
+        except list_decoding_errors() as error:
             return Damaged(str(file.path), f"{type(error).__name__}: {error}".splitlines()[0])
 
 
@@ -91,7 +91,7 @@ def open_class_folders(path: str | Path, split: str, decoded: Decoded) -> ImageS
         UsageError: for a folder without images, or without this split.
     """
     _check_split(split)
-    top = _existing(
+    top = _require_folder(
         Path(path),
         "image files, with one subfolder per class, or train and val folders of them",
     )
@@ -105,7 +105,7 @@ def open_class_folders(path: str | Path, split: str, decoded: Decoded) -> ImageS
                 f" {' or '.join(str(top / name) for name in _SPLIT_FOLDERS[split])}"
             )
         root, splits = top, {"train": top}
-    found = {folder: _classes_in(folder) for folder in splits.values()}
+    found = {folder: _list_classes(folder) for folder in splits.values()}
     classes = sorted({name for in_split in found.values() for name in in_split})
     if classes:
         files = [
@@ -114,10 +114,10 @@ def open_class_folders(path: str | Path, split: str, decoded: Decoded) -> ImageS
             for file in found[root].get(name, [])
         ]
     else:
-        files = [_File(file, -1) for file in _images_in(root)]
+        files = [_File(file, -1) for file in _list_images(root)]
     _tell_left_out(root, bool(classes))
     _tell_unseen(top, tuple(classes), frozenset(found[splits.get("train", root)]))
-    return _opened(files, root, decoded, len(classes), class_names=tuple(classes))
+    return _open_files(files, root, decoded, len(classes), class_names=tuple(classes))
 
 
 def open_waterbirds(path: str | Path, split: str, decoded: Decoded) -> ImageSource:
@@ -135,7 +135,7 @@ def open_waterbirds(path: str | Path, split: str, decoded: Decoded) -> ImageSour
         UsageError: for an unknown split, or a folder without a usable metadata.csv.
     """
     _check_split(split)
-    root = _existing(Path(path), "metadata.csv and image files")
+    root = _require_folder(Path(path), "metadata.csv and image files")
     table = root / "metadata.csv"
     wanted = "wanted columns img_filename, y, place, split with y and place 0 or 1"
     try:
@@ -155,7 +155,7 @@ def open_waterbirds(path: str | Path, split: str, decoded: Decoded) -> ImageSour
         f"{bird} on {place}"
         for bird, place in itertools.product(("landbird", "waterbird"), ("land", "water"))
     )
-    return _opened(files, root, decoded, 2, group_names=names)
+    return _open_files(files, root, decoded, 2, group_names=names)
 
 
 def open_urbancars(path: str | Path, split: str, decoded: Decoded) -> ImageSource:
@@ -178,13 +178,13 @@ def open_urbancars(path: str | Path, split: str, decoded: Decoded) -> ImageSourc
     _check_split(split)
     ratio = _URBANCARS_RATIOS[split]
     folder = Path(path) / f"bg-{ratio}_co_occur_obj-{ratio}" / split
-    root = _existing(folder, "the eight folders obj-..._bg-..._co_occur_obj-...")
+    root = _require_folder(folder, "the eight folders obj-..._bg-..._co_occur_obj-...")
     files, names = [], []
     for group, (car, background, other) in enumerate(itertools.product(URBANCARS_NAMES, repeat=3)):
         names.append(f"{car} car, {background} background, {other} object")
         inside = root / f"obj-{car}_bg-{background}_co_occur_obj-{other}"
-        files += [_File(file, group // 4, group) for file in _images_in(inside)]
-    return _opened(files, root, decoded, 2, group_names=tuple(names))
+        files += [_File(file, group // 4, group) for file in _list_images(inside)]
+    return _open_files(files, root, decoded, 2, group_names=tuple(names))
 
 
 def _check_split(split):
@@ -192,7 +192,7 @@ def _check_split(split):
         raise UsageError(f"unknown split {split!r}; wanted train, val or test")
 
 
-def _existing(path, content):
+def _require_folder(path, content):
     if not path.is_dir():
         raise UsageError(f"no folder {path}; wanted the published folder with {content}")
     return path
@@ -202,7 +202,7 @@ def _is_left_out(path):
     return path.name.startswith(".") or path.name in _NOT_IMAGES
 
 
-def _images_in(folder):
+def _list_images(folder):
     """The image files of a folder, sorted."""
     if not folder.is_dir():
         return []
@@ -213,24 +213,26 @@ def _images_in(folder):
     )
 
 
-def _classes_in(folder):
+def _list_classes(folder):
     """The image files of each subfolder that has some."""
-    found = {entry.name: _images_in(entry) for entry in folder.iterdir() if not _is_left_out(entry)}
+    found = {
+        entry.name: _list_images(entry) for entry in folder.iterdir() if not _is_left_out(entry)
+    }
     return {name: files for name, files in found.items() if files}
 
 
 @functools.cache
 def _tell_left_out(root: Path, has_classes: bool) -> None:
     """Say once what of a folder is not shown."""
-    shown = set(_images_in(root)) if not has_classes else set()
-    inside = _classes_in(root) if has_classes else {}
+    shown = set(_list_images(root)) if not has_classes else set()
+    inside = _list_classes(root) if has_classes else {}
     entries = [entry for entry in root.iterdir() if entry.name not in inside]
     for name, files in inside.items():
         kept = set(files)
         entries += [entry for entry in (root / name).iterdir() if entry not in kept]
     left = sorted(str(entry.relative_to(root)) for entry in entries if entry not in shown)
     if left:
-        notice(f"{root}: left out {_some_of(left)} (hidden, empty or no image)")
+        notice(f"{root}: left out {_name_some(left)} (hidden, empty or no image)")
 
 
 @functools.cache
@@ -238,15 +240,15 @@ def _tell_unseen(top: Path, classes: tuple[str, ...], trained: frozenset[str]) -
     """Say once which classes have no training images."""
     unseen = [name for name in classes if name not in trained]
     if unseen:
-        notice(f"{top}: no training images of {_some_of(unseen)}; a probe counts them as wrong")
+        notice(f"{top}: no training images of {_name_some(unseen)}; a probe counts them as wrong")
 
 
-def _some_of(names):
+def _name_some(names):
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"
 
 
-def _opened(files, root, decoded, num_classes, *, group_names=(), class_names=()):
+def _open_files(files, root, decoded, num_classes, *, group_names=(), class_names=()):
     if not files:
         raise UsageError(
             f"{root} holds no images of this split: wanted a subfolder of image files for each"

@@ -12,7 +12,7 @@ from ssljax.data.datasets import (
     Progress,
     open_dataset,
 )
-from ssljax.data.sources import RESIDENT_GIB, damage_report, read_into_memory, source_of
+from ssljax.data.sources import RESIDENT_GIB, damage_report, read_into_memory, wrap_dataset
 from ssljax.system.progress import notice
 
 SAMPLE_GIB = 0.25
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
     crops: bool = False
 
 
-def training_data(reading: Reading, split: str, report: Progress | None = None) -> RunData:
+def read_training_data(reading: Reading, split: str, report: Progress | None = None) -> RunData:
     """Return the images to train on.
 
     Args:
@@ -74,9 +74,9 @@ def training_data(reading: Reading, split: str, report: Progress | None = None) 
       UsageError: The data are missing or damaged, or too large not to be streamed.
     """
     squeezed_into = round(SQUEEZE * reading.side) if reading.crops else 0
-    opened = _opened(reading, split, report, squeezed_into)
+    opened = _open(reading, split, report, squeezed_into)
     if isinstance(opened, Dataset):
-        return RunData(opened, source_of(opened) if reading.stream == "always" else None)
+        return RunData(opened, wrap_dataset(opened) if reading.stream == "always" else None)
     is_large = opened.gib > reading.resident_gib
     if reading.stream == "always" or (reading.stream == "auto" and is_large):
         gib = min(SAMPLE_GIB, reading.resident_gib)
@@ -84,7 +84,7 @@ def training_data(reading: Reading, split: str, report: Progress | None = None) 
     return RunData(_all(reading, opened, report), None)
 
 
-def measured_images(reading: Reading, split: str, report: Progress | None = None) -> Dataset:
+def read_measured_images(reading: Reading, split: str, report: Progress | None = None) -> Dataset:
     """Return images of one split of a data set that features are measured on.
 
     Args:
@@ -99,13 +99,13 @@ def measured_images(reading: Reading, split: str, report: Progress | None = None
     Raises:
       UsageError: The data are missing or damaged.
     """
-    opened = _opened(reading, split, report)
+    opened = _open(reading, split, report)
     if isinstance(opened, Dataset):
         return opened
     return _read(reading, opened, reading.resident_gib, report)
 
 
-def _opened(reading, split, report, squeezed_into=0):
+def _open(reading, split, report, squeezed_into=0):
     return open_dataset(
         reading.name,
         split,

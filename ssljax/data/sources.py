@@ -227,7 +227,7 @@ class _Arrays:
         return [Example(data.images[i], int(data.labels[i]), int(groups[i])) for i in indices]
 
 
-def source_of(dataset: Dataset, fingerprint: int = 0) -> ImageSource:
+def wrap_dataset(dataset: Dataset, fingerprint: int = 0) -> ImageSource:
     """Return a data set in memory as a source."""
     height, width, channels = dataset.images.shape[1:]
     return ImageSource(

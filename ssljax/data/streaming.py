@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssljax.data.batches import epoch_constants, permuted_on_host
+from ssljax.data.batches import epoch_constants, permute_on_host
 from ssljax.data.sources import Damaged, ImageSource, OnDamaged, damage_error
 from ssljax.system.arrays import Int, PRNGKeyArray, UInt8, UInt32
 from ssljax.system.errors import UsageError
@@ -60,14 +60,14 @@ class _ChunkReader:
         epoch, within = divmod(step, size // self.batch_size)
         start = within * self.batch_size + first + place * self.chunk
         positions = np.arange(start, start + self.chunk)
-        indices = permuted_on_host(self.constants[epoch], positions, size)
-        examples, damaged = readable(self.source, indices)
+        indices = permute_on_host(self.constants[epoch], positions, size)
+        examples, damaged = read_intact(self.source, indices)
         images = np.stack([example.image for example in examples])
         labels = np.array([example.label for example in examples], np.int32)
         return _Chunk(FedBatch(images, labels, indices.astype(np.int32)), damaged)
 
 
-def readable(
+def read_intact(
     source: ImageSource, indices: Int[np.ndarray, " n"]
 ) -> tuple[list[Any], tuple[Damaged, ...]]:
     """Examples at some indices, each damaged one replaced by the next that can be decoded.
@@ -172,7 +172,7 @@ class Stream:
         Raises:
             UsageError: for a damaged record that is not to be skipped.
         """
-        self._chunks = self._opened()
+        self._chunks = self._open()
         for _ in range(self._span[0], self._span[1], self._chunks_per_batch):
             asked = time.monotonic()
             chunks = [next(self._chunks) for _ in range(self._chunks_per_batch)]
@@ -180,13 +180,13 @@ class Stream:
                 self.waited += time.monotonic() - asked
             for chunk in chunks:
                 for damaged in chunk.damaged:
-                    self._met(damaged)
+                    self._report_damaged(damaged)
             self.images += self._rows[1] - self._rows[0]
             batch = FedBatch(*(np.concatenate(part) for part in zip(*(c.batch for c in chunks))))
             del chunks  # of worker processes: shared memory, given back before the next is asked
             yield batch
 
-    def _opened(self):
+    def _open(self):
         import grain  # noqa: PLC0415
 
         numbers = grain.MapDataset.range(*self._span)
@@ -204,7 +204,7 @@ class Stream:
             )
         return iter(dataset)
 
-    def _met(self, damaged: Damaged) -> None:
+    def _report_damaged(self, damaged: Damaged) -> None:
         if self._on_damaged == "refuse":
             raise damage_error(damaged)
         if damaged.record not in self.damaged:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssljax.data.decoding import exact_image, photograph, squeeze_photograph, undecodable
+from ssljax.data.decoding import exact_image, list_decoding_errors, photograph, squeeze_photograph
 from ssljax.data.sources import Damaged, Example, ImageSource
 from ssljax.system.errors import UsageError
 
@@ -109,7 +109,7 @@ class Records:
     def source(self) -> Any:
         """TFDS's own random access to the records, images not yet decoded."""
         if self._source is None:
-            self._source = _opened(*self._place)
+            self._source = _open_source(*self._place)
         return self._source
 
     def __call__(self, indices: Sequence[int]) -> list[Example | Damaged]:
@@ -117,19 +117,19 @@ class Records:
         source, indices = self.source, list(indices)
         try:
             records = source.__getitems__(indices)
-        except _unreadable():
+        except _list_reading_errors():
             # One of them is damaged: which?
-            return [self._single(index) for index in indices]
-        return [self._decoded(index, record) for index, record in zip(indices, records)]
+            return [self._read_one(index) for index in indices]
+        return [self._decode(index, record) for index, record in zip(indices, records)]
 
-    def _single(self, index):
+    def _read_one(self, index):
         try:
             record = self.source.__getitems__([index])[0]
-        except _unreadable() as error:
-            return self._damaged(index, error)
-        return self._decoded(index, record)
+        except _list_reading_errors() as error:
+            return self._describe_damage(index, error)
+        return self._decode(index, record)
 
-    def _decoded(self, index, record):
+    def _decode(self, index, record):
         try:
             data = bytes(record["image"])
             if self._shape is not None:
@@ -138,11 +138,11 @@ class Records:
                 image = squeeze_photograph(data, self._side)
             else:
                 image = photograph(data, self._side)
-        except undecodable() as error:
-            return self._damaged(index, error)
+        except list_decoding_errors() as error:
+            return self._describe_damage(index, error)
         return Example(image, int(record[self._label]))
 
-    def _damaged(self, index, error):
+    def _describe_damage(self, index, error):
         name, split, data_dir = self._place
         where = f" in {data_dir}" if data_dir else ""
         lines = re.sub(r"<.* object at .*>", "", str(error)).strip().splitlines()
@@ -150,13 +150,13 @@ class Records:
         return Damaged(f"record {index} of {name} {split}{where}", why)
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
+def _list_reading_errors() -> tuple[type[Exception], ...]:
     from google.protobuf.message import DecodeError  # noqa: PLC0415
 
-    return (*undecodable(), RuntimeError, KeyError, DecodeError)
+    return (*list_decoding_errors(), RuntimeError, KeyError, DecodeError)
 
 
-def _opened(name, split, data_dir):
+def _open_source(name, split, data_dir):
     import tensorflow_datasets as tfds  # noqa: PLC0415
 
     try:

@@ -123,7 +123,7 @@ def multi_view_nt_xent_blockwise(
 ) -> Float[Array, ""]:
     """`ssljax.losses.multi_view_nt_xent` in blocks; arguments as for `nt_xent_blockwise`."""
     check_stack(views, least=2)
-    rows = _scaled_rows(views, temperature)
+    rows = _scale_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
     positives = agreement_with_other_views(rows, views.shape[1])
     normalizers = jnp.asarray(_log_normalizers(rows, block_size, mesh))
@@ -177,14 +177,14 @@ def multi_view_supervised_contrastive_blockwise(
 ) -> Float[Array, ""]:
     """`ssljax.losses.multi_view_supervised_contrastive` in blocks, as `nt_xent_blockwise`."""
     check_labeled_stack(views, labels)
-    rows = _scaled_rows(views, temperature)
+    rows = _scale_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
     agreement, is_anchor = class_agreement(rows, labels, views.shape[1])
     normalizers = jnp.asarray(_log_normalizers(rows, block_size, mesh))
     return mean_over_anchors(normalizers, agreement, is_anchor)
 
 
-def _scaled_rows(views, temperature):
+def _scale_rows(views, temperature):
     # Logits are inner products of rows over √T, so T is differentiated with the rows.
     check_temperature(temperature)
     rows = unit_rows(at_least_float32(views.reshape(-1, views.shape[-1])))
@@ -270,24 +270,24 @@ def _block_gradient(side, other, block_size):
     return jax.lax.map(one, _blocks(side, block_size)).reshape(-1, dim)[:count]
 
 
-def _passed_on(arrays, mesh):
+def _pass_on(arrays, mesh):
     """What the previous device of the ring held."""
     shift = [(i, (i + 1) % mesh.size) for i in range(mesh.size)]
     return tuple(jax.lax.ppermute(x, mesh.axis_names[0], shift) for x in arrays)
 
 
-def _own_index(rows, mesh):
+def _index_own_rows(rows, mesh):
     count = rows.shape[0]
     return jax.lax.axis_index(mesh.axis_names[0]) * count + jnp.arange(count)
 
 
 def _ring_normalizers(rows, block_size, mesh):
-    index = _own_index(rows, mesh)
+    index = _index_own_rows(rows, mesh)
     logs = _block_normalizers(rows, index, rows, index, block_size)
 
     def turn(_, state):
         keys, key_index, logs = state
-        keys, key_index = _passed_on((keys, key_index), mesh)
+        keys, key_index = _pass_on((keys, key_index), mesh)
         found = _block_normalizers(rows, index, keys, key_index, block_size)
         return keys, key_index, jnp.logaddexp(logs, found)
 
@@ -295,11 +295,11 @@ def _ring_normalizers(rows, block_size, mesh):
 
 
 def _ring_gradient(rows, logs, cotangent, block_size, mesh):
-    side = (rows, logs, cotangent, _own_index(rows, mesh))
+    side = (rows, logs, cotangent, _index_own_rows(rows, mesh))
 
     def turn(_, state):
         other, gradient = state
-        other = _passed_on(other, mesh)
+        other = _pass_on(other, mesh)
         return other, gradient + _block_gradient(side, other, block_size)
 
     first = _block_gradient(side, side, block_size)

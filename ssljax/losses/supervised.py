@@ -252,7 +252,7 @@ def cross_entropy_objective(settings: Settings, context: LossContext) -> Objecti
     def value(layers: Layers, labels: Int[Array, "batch"]) -> Float[Array, ""]:
         return cross_entropy(*_examples(layers[context.scores], labels))
 
-    return Objective(value, _beside_embedding(context.scores))
+    return Objective(value, _add_to_embedding(context.scores))
 
 
 def mean_squared_error_objective(settings: Settings, context: LossContext) -> Objective:
@@ -262,10 +262,10 @@ def mean_squared_error_objective(settings: Settings, context: LossContext) -> Ob
         scores, labels = _examples(layers[context.scores], labels)
         return mean_squared_error(scores, jax.nn.one_hot(labels, scores.shape[1]))
 
-    return Objective(value, _beside_embedding(context.scores))
+    return Objective(value, _add_to_embedding(context.scores))
 
 
-def _beside_embedding(layer: str) -> tuple[str, ...]:
+def _add_to_embedding(layer: str) -> tuple[str, ...]:
     return () if layer == "embedding" else (layer,)
 
 

@@ -15,11 +15,11 @@ from ssljax.measure.features import layer_features
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.probe import ProbeResult, linear_probe
 from ssljax.measure.probe_protocols import few_shot_accuracy, probe_path
-from ssljax.measure.robust_probe import group_accuracy, retrained_probe
+from ssljax.measure.robust_probe import group_accuracy, retrain_probe
 from ssljax.measure.sgd_probe import sgd_probe
-from ssljax.nets.network import Network, named_layers
+from ssljax.nets.network import Network, resolve_layers
 from ssljax.system.arrays import Float, Int
-from ssljax.system.progress import counted, notice
+from ssljax.system.progress import notice, open_counter
 from ssljax.training.state import TrainState
 
 EVALUATION_FILE = "evaluation.json"
@@ -29,7 +29,7 @@ ASKED = "images_asked_for"
 Accuracies = dict[str, float]
 
 
-def evaluation(
+def measure_accuracies(
     network: Network,
     state: TrainState,
     train: Dataset,
@@ -61,11 +61,11 @@ def evaluation(
     Raises:
       UsageError: A layer does not exist, or the labels do not suffice for the shots.
     """
-    layers = named_layers(network, settings.layers)
-    state = on_one_device(state) if sharding is None else state
+    layers = resolve_layers(network, settings.layers)
+    state = move_to_one_device(state) if sharding is None else state
 
     def features(part: Dataset, name: str) -> dict[str, np.ndarray]:
-        with counted(f"{name} features", len(part.images), enabled=progress) as report:
+        with open_counter(f"{name} features", len(part.images), enabled=progress) as report:
             return layer_features(
                 network.apply,
                 state.params,
@@ -147,7 +147,7 @@ def _group_accuracies(
 ) -> Accuracies:
     train, train_labels, test, test_labels = pair
     before = group_accuracy(probe.predictions, test_labels, groups[1])
-    after = retrained_probe(
+    after = retrain_probe(
         train, train, train_labels, groups[0], test, test_labels, groups[1], seed=0
     )
     return {
@@ -157,7 +157,7 @@ def _group_accuracies(
     }
 
 
-def protocol(settings: EvaluationConfig, data: str) -> dict[str, Any]:
+def describe_protocol(settings: EvaluationConfig, data: str) -> dict[str, Any]:
     """Return how the accuracies are measured, as it stands beside them in ``evaluation.json``."""
     return {
         "data": data,
@@ -205,6 +205,6 @@ def neighbor_accuracies(
     }
 
 
-def on_one_device(state: TrainState) -> TrainState:
+def move_to_one_device(state: TrainState) -> TrainState:
     """Measuring is done on one device; replicas would all repeat the same work."""
     return jax.device_put(state, jax.local_devices()[0])

@@ -11,23 +11,23 @@ import numpy as np
 from ssljax.config.config import Config
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
-from ssljax.data.run_data import measured_images
+from ssljax.data.run_data import read_measured_images
 from ssljax.measure.evaluation import (
     ASKED,
     EVALUATION_FILE,
     PROTOCOL,
     count_images,
-    evaluation,
-    on_one_device,
-    protocol,
+    describe_protocol,
+    measure_accuracies,
+    move_to_one_device,
 )
 from ssljax.measure.moments import layer_moments, write_moments
-from ssljax.nets.network import Network, named_layers
+from ssljax.nets.network import Network, resolve_layers
 from ssljax.system.arrays import Float
 from ssljax.system.distributed import agree, is_first
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json
-from ssljax.system.progress import counted, loading_progress, notice
+from ssljax.system.progress import notice, open_counter, open_loading_counter
 from ssljax.training.build import build_reading
 from ssljax.training.parallel import make_batch_sharding, make_local_sharding
 from ssljax.training.state import TrainState
@@ -38,8 +38,8 @@ HEAD_GRAMS_FILE = "head_grams.npz"
 
 
 def check_layers(network: Network, layers: tuple[str, ...]) -> None:
-    """Refuse the name of a layer that the network does not have (`named_layers`)."""
-    named_layers(network, layers)
+    """Refuse the name of a layer that the network does not have (`resolve_layers`)."""
+    resolve_layers(network, layers)
 
 
 def moments_file(folder: Path, layer: str) -> Path:
@@ -108,7 +108,7 @@ def write_layer_moments(
     Raises:
       UsageError: A layer does not exist or the folder cannot be written.
     """
-    layers = named_layers(network, layers)
+    layers = resolve_layers(network, layers)
     moments = measure_layer_moments(
         config, network, state, dataset, layers=layers, views=views, progress=progress
     )
@@ -126,9 +126,9 @@ def measure_layer_moments(
     progress: bool = True,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return the moments of a network's layers; arguments as for `write_layer_moments`."""
-    layers = named_layers(network, layers)
-    state = on_one_device(state)
-    with counted("moments", len(dataset.images), enabled=progress) as report:
+    layers = resolve_layers(network, layers)
+    state = move_to_one_device(state)
+    with open_counter("moments", len(dataset.images), enabled=progress) as report:
         return layer_moments(
             network.apply,
             state.params,
@@ -176,7 +176,7 @@ def write_moments_folder(
     return written
 
 
-def part_of(dataset: Dataset, count: int) -> Dataset:
+def draw_subset(dataset: Dataset, count: int) -> Dataset:
     """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
     if not 0 < count < len(dataset.images):
         return dataset
@@ -203,14 +203,14 @@ def load_pair(
       train: The training images, where they are there already.
     """
     try:
-        test = measured_images(build_reading(config), "test", report)
+        test = read_measured_images(build_reading(config), "test", report)
     except UsageError as error:
         if not config.data.startswith(("arrays:", "folder:")):
             raise
         notice(f"no evaluation: {error}")
         return None
     if train is None:
-        train = measured_images(build_reading(config), "train", report)
+        train = read_measured_images(build_reading(config), "train", report)
     if not (train.is_labeled and test.is_labeled):
         notice(f"no evaluation: {config.data} has images without a class")
         return None
@@ -224,7 +224,7 @@ def load_pair(
     return clean_dataset(train, strength), clean_dataset(test, strength)
 
 
-def measured_run(
+def measure_run(
     config: Config,
     workdir: Path,
     network: Network,
@@ -255,7 +255,7 @@ def measured_run(
     """
     folder = workdir / MOMENTS
     if config.moments.views:
-        layers = named_layers(network, config.moments.layers)
+        layers = resolve_layers(network, config.moments.layers)
         missing = tuple(
             agree(lambda: [name for name in layers if not moments_file(folder, name).exists()])
         )
@@ -265,7 +265,7 @@ def measured_run(
                 folder,
                 network,
                 state,
-                part_of(dataset, config.moments.images),
+                draw_subset(dataset, config.moments.images),
                 layers=missing,
                 views=config.moments.views,
                 progress=progress,
@@ -273,21 +273,21 @@ def measured_run(
     path = workdir / EVALUATION_FILE
     if not config.evaluation.layers:
         return {}
-    wanted = protocol(config.evaluation, config.data)
-    layers = named_layers(network, config.evaluation.layers)
+    wanted = describe_protocol(config.evaluation, config.data)
+    layers = resolve_layers(network, config.evaluation.layers)
     found = agree(lambda: _read_accuracies(path, wanted, layers))
     if found:
         return found
     if test is not None:
         pair = (dataset, test)
     else:
-        with loading_progress(config.data, enabled=progress) as report:
+        with open_loading_counter(config.data, enabled=progress) as report:
             pair = load_pair(config, report, train=train)
     if pair is None:
         return {}
     count = config.evaluation.images
-    pair = part_of(pair[0], count), part_of(pair[1], count)
-    accuracies = evaluation(
+    pair = draw_subset(pair[0], count), draw_subset(pair[1], count)
+    accuracies = measure_accuracies(
         network,
         state,
         *pair,

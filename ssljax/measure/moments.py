@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssljax.augment.augment import Policy, augment
-from ssljax.data.batches import permuted
+from ssljax.data.batches import permute
 from ssljax.system.arrays import Array, Float, PRNGKeyArray, PyTree, UInt8
 from ssljax.system.errors import UsageError
 from ssljax.training.parallel import MODEL_AXIS, round_up_batch
@@ -262,12 +262,12 @@ def layer_sums(
                 progress(min(first + batch_size, stop), len(images))
         halves.append(jax.device_get(sums))
     counts = np.array([middle, len(images) - middle], np.float64)
-    return {name: _stacked(halves, name, counts, views) for name in layers}
+    return {name: _stack(halves, name, counts, views) for name in layers}
 
 
 @partial(jax.jit, static_argnums=1)
 def _permutation(key, size):
-    return permuted(key, jnp.arange(size), size)
+    return permute(key, jnp.arange(size), size)
 
 
 class _Sums(NamedTuple):
@@ -344,7 +344,7 @@ def _add(mesh, sums, outputs):
     return jax.lax.with_sharding_constraint(result, _columns(result, mesh))
 
 
-def _stacked(halves, name, counts, views):
+def _stack(halves, name, counts, views):
     second, pairs, total = (np.stack(parts) for parts in zip(*(half[name] for half in halves)))
     return MomentSums(_symmetric(second), _symmetric(pairs), total, counts, views)
 

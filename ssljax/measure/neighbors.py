@@ -14,7 +14,7 @@ _CHUNK = 512
 
 @partial(jax.jit, static_argnames=("neighbors", "num_classes"))
 @jax.default_matmul_precision("highest")
-def _votes(train, labels, test, temperature, neighbors, num_classes):
+def _count_votes(train, labels, test, temperature, neighbors, num_classes):
     similarity = jnp.matmul(test, train.T, precision="highest")
     nearest, rows = jax.lax.top_k(similarity, neighbors)
     # The largest exponent is 0; without a temperature every neighbor has one vote.
@@ -69,12 +69,12 @@ def knn_predictions(
     check_labels(train_labels, "training")
     if num_classes is None:
         num_classes = int(np.max(train_labels)) + 1
-    train, test = _normalized(train_features), _normalized(test_features)
+    train, test = _normalize(train_features), _normalize(test_features)
     chunk = min(_CHUNK, len(test))
     filled = np.concatenate([test, np.zeros((-len(test) % chunk, test.shape[1]), test.dtype)])
     on_device = jax.device_put((train, np.asarray(train_labels)))
     predictions = [
-        _votes(*on_device, part, temperature, neighbors, num_classes)
+        _count_votes(*on_device, part, temperature, neighbors, num_classes)
         for part in np.split(filled, len(filled) // chunk)
     ]
     return np.concatenate(jax.device_get(predictions))[: len(test)]
@@ -140,6 +140,6 @@ def check_labels(labels: Int[np.ndarray, " n"], name: str) -> None:
         )
 
 
-def _normalized(features):
+def _normalize(features):
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return (features / np.where(norms > 0, norms, 1)).astype(np.float32)

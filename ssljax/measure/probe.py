@@ -99,17 +99,17 @@ def linear_probe(
     """
     check_probe_input(train_features, train_labels, test_features, test_labels, num_classes, l2)
     change = standardization(train_features, divide=standardize)
-    inputs = standardized(change, train_features)
+    inputs = standardize_features(change, train_features)
     weights = np.ones((len(inputs),)) if sample_weights is None else sample_weights
     weights = np.asarray(weights / np.sum(weights), np.float32)
     zero = (np.zeros((inputs.shape[1], num_classes), np.float32), np.zeros(num_classes, np.float32))
-    begin = zero if start is None else folded(change, start.weights, start.bias)
+    begin = zero if start is None else fold_standardization(change, start.weights, start.bias)
     labels = np.asarray(train_labels)
     (kernel, bias), loss, gradient_norm, iterations = jax.device_get(
         _fit(inputs, labels, weights, begin, l2, max_iterations, tolerance)
     )
-    return classified(
-        unfolded(change, kernel, bias),
+    return evaluate_classifier(
+        unfold_standardization(change, kernel, bias),
         (train_features, train_labels),
         (test_features, test_labels),
         loss=float(loss),
@@ -174,7 +174,7 @@ def ridge_probe(
     """
     check_probe_input(train_features, train_labels, test_features, test_labels, num_classes, l2)
     targets = np.eye(num_classes)[train_labels]
-    return classified(
+    return evaluate_classifier(
         _ridge(train_features, targets, l2, standardize),
         (train_features, train_labels),
         (test_features, test_labels),
@@ -227,10 +227,10 @@ def _ridge(features, targets, l2, standardize):
     cross = inputs.T @ (targets - mean_target) / len(inputs)
     # Least squares rather than a solve: without a penalty the Gram matrix may be singular.
     kernel = np.linalg.lstsq(gram, cross, rcond=None)[0]
-    return unfolded(change, kernel, mean_target)
+    return unfold_standardization(change, kernel, mean_target)
 
 
-def classified(
+def evaluate_classifier(
     linear: tuple[Float[np.ndarray, "dim classes"], Float[np.ndarray, " classes"]],
     train: tuple[Float[np.ndarray, "train dim"], Int[np.ndarray, " train"]],
     test: tuple[Float[np.ndarray, "test dim"], Int[np.ndarray, " test"]],
@@ -303,14 +303,14 @@ def standardization(features: Float[np.ndarray, "n dim"], *, divide: bool) -> St
     return Standardization(mean, np.where(constant, 1.0, deviation))
 
 
-def standardized(
+def standardize_features(
     change: Standardization, features: Float[np.ndarray, "n dim"]
 ) -> Float[np.ndarray, "n dim"]:
     """The features that a probe sees, float32."""
     return ((features - change.mean) / change.scale).astype(np.float32)
 
 
-def unfolded(
+def unfold_standardization(
     change: Standardization,
     kernel: Float[np.ndarray, "dim outputs"],
     bias: Float[np.ndarray, " outputs"],
@@ -320,11 +320,11 @@ def unfolded(
     return kernel, np.asarray(bias, np.float64) - change.mean @ kernel
 
 
-def folded(
+def fold_standardization(
     change: Standardization,
     kernel: Float[np.ndarray, "dim outputs"],
     bias: Float[np.ndarray, " outputs"],
 ) -> tuple[Float[np.ndarray, "dim outputs"], Float[np.ndarray, " outputs"]]:
-    """The inverse of :func:`unfolded`, float32: a map of given features, for standardized ones."""
+    """Return the float32 map of standardized features that equals a map of features as given."""
     started = np.asarray(bias + change.mean @ kernel, np.float32)
     return np.asarray(kernel * change.scale[:, None], np.float32), started

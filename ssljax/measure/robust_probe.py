@@ -71,7 +71,7 @@ def group_accuracy(
     )
 
 
-def balanced_rows(groups: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " rows"]:
+def draw_balanced_rows(groups: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " rows"]:
     """Rows of a random subset with as many examples of every group as the smallest has."""
     rng = np.random.default_rng(seed)
     present, counts = np.unique(groups, return_counts=True)
@@ -80,7 +80,7 @@ def balanced_rows(groups: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, "
     )
 
 
-def retrained_probe(
+def retrain_probe(
     train_features: Float[np.ndarray, "train dim"],
     features: Float[np.ndarray, "n dim"],
     labels: Int[np.ndarray, " n"],
@@ -137,7 +137,7 @@ def retrained_probe(
     scale = np.where(scale > 0, scale, 1.0)
     inputs = (features - mean) / scale
     first, second = _stratified_halves(groups, seed)
-    rows = first[balanced_rows(groups[first], seed)]
+    rows = first[draw_balanced_rows(groups[first], seed)]
 
     def worst(penalty):
         weights, bias = _lasso(inputs[rows], labels[rows], penalty, seed)
@@ -147,7 +147,7 @@ def retrained_probe(
     penalty = max(sorted(penalties), key=worst)
     fits = []
     for refit in range(refits):
-        rows = balanced_rows(groups, seed + 1 + refit)
+        rows = draw_balanced_rows(groups, seed + 1 + refit)
         fits.append(_lasso(inputs[rows], labels[rows], penalty, seed))
     weights = np.mean([fit[0] for fit in fits], axis=0) / scale[:, None]
     bias = np.mean([fit[1] for fit in fits], axis=0) - mean @ weights

@@ -17,15 +17,15 @@ from ssljax.measure.evaluation import Accuracies, neighbor_accuracies
 from ssljax.measure.features import layer_features
 from ssljax.measure.measurements import (
     MOMENTS,
+    draw_subset,
     measure_layer_moments,
-    part_of,
     write_moments_folder,
 )
 from ssljax.measure.ranks import layer_ranks
-from ssljax.nets.network import Network, named_layers
+from ssljax.nets.network import Network, resolve_layers
 from ssljax.system.distributed import is_first
 from ssljax.system.files import read_json_lines, write_text
-from ssljax.training.build import evaluated_state
+from ssljax.training.build import take_evaluated_state
 from ssljax.training.parallel import make_batch_sharding
 from ssljax.training.state import TrainState
 
@@ -92,14 +92,14 @@ def make_monitor(
     """
     moments, evaluated = config.moments, config.evaluation
     votes = evaluated.every if pair is not None else 0
-    measured = part_of(dataset, moments.every_images)
+    measured = draw_subset(dataset, moments.every_images)
     neighbors = None
     if votes and pair is not None:
-        train, test = (part_of(part, evaluated.every_images) for part in pair)
+        train, test = (draw_subset(part, evaluated.every_images) for part in pair)
         neighbors = _make_neighbors(config, workdir, network, (train, test), step)
 
     def measure(now: int, state: TrainState) -> Measured:
-        state, texts, scalars = evaluated_state(config, state), [], {}
+        state, texts, scalars = take_evaluated_state(config, state), [], {}
         if _falls_on(now, moments.every):
             found = measure_layer_moments(
                 config,
@@ -142,10 +142,10 @@ def _make_neighbors(
     if is_first():
         kept = [line for line in read_json_lines(path) if line["step"] <= step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-    layers = named_layers(network, config.evaluation.layers)
+    layers = resolve_layers(network, config.evaluation.layers)
     labels = (pair[0].labels, pair[1].labels)
     pixels = neighbor_accuracies(
-        ({PIXELS: _flat(pair[0])}, {PIXELS: _flat(pair[1])}), labels, config.evaluation
+        ({PIXELS: _flatten(pair[0])}, {PIXELS: _flatten(pair[1])}), labels, config.evaluation
     )
 
     def measure(now: int, state: TrainState) -> Accuracies:
@@ -171,5 +171,5 @@ def _make_neighbors(
     return measure
 
 
-def _flat(dataset: Dataset) -> np.ndarray:
+def _flatten(dataset: Dataset) -> np.ndarray:
     return dataset.images.reshape(len(dataset.images), -1).astype(np.float32)

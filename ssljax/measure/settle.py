@@ -112,7 +112,7 @@ def settle_head(
     ) -> tuple[tuple[Weights, optax.OptState], None]:
         weights, state = carry
         number, rate, decay = now
-        drawn = _drawn(jax.random.fold_in(key, number), features, batch_size)
+        drawn = _draw_pairs(jax.random.fold_in(key, number), features, batch_size)
         gradient = jax.grad(_head_loss)(weights, *drawn, loss)
         pull = jax.tree.map(lambda w: decay * w, weights)
         if adaptive:
@@ -157,12 +157,12 @@ def head_gradients(
     """
 
     def gradient(key: PRNGKeyArray) -> Weights:
-        return jax.grad(_head_loss)(weights, *_drawn(key, features, batch_size), loss)
+        return jax.grad(_head_loss)(weights, *_draw_pairs(key, features, batch_size), loss)
 
     return jax.lax.map(gradient, jax.random.split(key, batches))
 
 
-def _drawn(
+def _draw_pairs(
     key: PRNGKeyArray, features: Float[Array, "images views width"], batch_size: int
 ) -> tuple[Array, Array]:
     """Two distinct views each of images drawn with replacement."""

@@ -10,10 +10,10 @@ import optax
 from ssljax.measure.probe import (
     ProbeResult,
     check_probe_input,
-    classified,
+    evaluate_classifier,
     standardization,
-    standardized,
-    unfolded,
+    standardize_features,
+    unfold_standardization,
 )
 from ssljax.system.arrays import Float, Int
 from ssljax.system.errors import UsageError
@@ -75,10 +75,10 @@ def sgd_probe(
             " epoch, batches of at least one and momentum in [0, 1)"
         )
     change = standardization(train_features, divide=standardize)
-    inputs = standardized(change, train_features)
+    inputs = standardize_features(change, train_features)
     rate = 0.0 if learning_rate is None else learning_rate
     (kernel, bias), loss, gradient_norm = jax.device_get(
-        _descent(
+        _descend(
             inputs,
             np.asarray(train_labels),
             jax.random.key(seed),
@@ -90,8 +90,8 @@ def sgd_probe(
             min(batch_size, len(inputs)),
         )
     )
-    return classified(
-        unfolded(change, kernel, bias),
+    return evaluate_classifier(
+        unfold_standardization(change, kernel, bias),
         (train_features, train_labels),
         (test_features, test_labels),
         loss=float(loss),
@@ -102,7 +102,7 @@ def sgd_probe(
 
 @partial(jax.jit, static_argnums=(6, 7, 8))
 @jax.default_matmul_precision("highest")
-def _descent(inputs, labels, key, l2, rate, momentum, num_classes, epochs, batch_size):
+def _descend(inputs, labels, key, l2, rate, momentum, num_classes, epochs, batch_size):
     count, dim = inputs.shape
     per_epoch = count // batch_size
 

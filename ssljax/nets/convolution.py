@@ -24,7 +24,7 @@ _MOST_PARTS = 16
 _FEWEST_IMAGES = 16
 
 
-def convolved(
+def convolve(
     x: Float[Array, "batch height width inputs"],
     kernel: Float[Array, "side side inputs outputs"],
     stride: int,
@@ -48,8 +48,8 @@ def convolved(
         return product.reshape(*pixels.shape[:-1], matrix.shape[-1])
     parts = num_parts(x.shape[0], x.nbytes) if train else 1
     if parts == 1:
-        return _plain(x, kernel, stride)
-    return _in_parts(x, kernel, stride, parts)
+        return _convolve_plainly(x, kernel, stride)
+    return _convolve_in_parts(x, kernel, stride, parts)
 
 
 def num_parts(images: int, num_bytes: int) -> int:
@@ -70,7 +70,7 @@ def num_parts(images: int, num_bytes: int) -> int:
     return parts
 
 
-def _plain(x, kernel, stride):
+def _convolve_plainly(x, kernel, stride):
     side = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(
         x,
@@ -96,20 +96,24 @@ _product.defvjp(lambda rows, matrix: (rows @ matrix, (rows, matrix)), _product_b
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _in_parts(x, kernel, stride, parts):
-    return _plain(x, kernel, stride)
+def _convolve_in_parts(x, kernel, stride, parts):
+    return _convolve_plainly(x, kernel, stride)
 
 
 def _forward(x, kernel, stride, parts):
-    return _plain(x, kernel, stride), (x, kernel)
+    return _convolve_plainly(x, kernel, stride), (x, kernel)
 
 
 def _backward(stride, parts, saved, cotangent):
     x, kernel = saved
-    (x_gradient,) = jax.linear_transpose(lambda x: _plain(x, kernel, stride), x)(cotangent)
+    (x_gradient,) = jax.linear_transpose(lambda x: _convolve_plainly(x, kernel, stride), x)(
+        cotangent
+    )
 
     def kernel_gradient(x, cotangent):
-        return jax.linear_transpose(lambda kernel: _plain(x, kernel, stride), kernel)(cotangent)[0]
+        return jax.linear_transpose(lambda kernel: _convolve_plainly(x, kernel, stride), kernel)(
+            cotangent
+        )[0]
 
     # Every parts-th image and not a run of them: a batch divided over devices stays divided.
     kernel_gradients = [
@@ -118,4 +122,4 @@ def _backward(stride, parts, saved, cotangent):
     return x_gradient, jnp.sum(jnp.stack(kernel_gradients), axis=0)
 
 
-_in_parts.defvjp(_forward, _backward)
+_convolve_in_parts.defvjp(_forward, _backward)

@@ -94,7 +94,7 @@ def read_head_weights(path: str | Path) -> tuple[np.ndarray, ...]:
     return matrices
 
 
-def started_network(network: Network, matrices: tuple[np.ndarray, ...]) -> Network:
+def start_network_at(network: Network, matrices: tuple[np.ndarray, ...]) -> Network:
     """The network whose linear head starts at given matrices, everything else as drawn.
 
     Args:
@@ -107,7 +107,7 @@ def started_network(network: Network, matrices: tuple[np.ndarray, ...]) -> Netwo
 
     def init(key: Array) -> tuple[PyTree, PyTree]:
         params, statistics = network.init(key)
-        drawn = [layer["kernel"] for _, layer in sorted(_by_number(params["head"]))]
+        drawn = [layer["kernel"] for _, layer in sorted(_number_layers(params["head"]))]
         wanted = tuple(kernel.shape[::-1] for kernel in drawn)
         given = tuple(matrix.shape for matrix in matrices)
         if given != wanted:
@@ -124,5 +124,5 @@ def started_network(network: Network, matrices: tuple[np.ndarray, ...]) -> Netwo
     return network._replace(init=init)
 
 
-def _by_number(head):
+def _number_layers(head):
     return [(int(name.removeprefix("layer")), layer) for name, layer in head.items()]

@@ -37,7 +37,7 @@ def no_normalization(image_shape: tuple[int, int, int]) -> InputNormalization:
     return InputNormalization(jnp.zeros(image_shape), jnp.ones(()))
 
 
-def measured_normalization(
+def measure_normalization(
     dataset: Dataset,
     policy: Policy,
     strength: float,
@@ -112,7 +112,7 @@ def _view_moments(
     return np.asarray(first * scale), np.asarray(second * scale)
 
 
-def normalized_network(network: Network, normalization: InputNormalization) -> Network:
+def add_input_normalization(network: Network, normalization: InputNormalization) -> Network:
     """The network behind its input normalization, which joins the statistics.
 
     Args:

@@ -7,7 +7,7 @@ cannot lose its statistics: they are returned or they do not exist.
 
 Evaluation mode is for measuring, whatever training computes in: its products are taken at the
 highest precision of the device, and `evaluate_with` gives a network that trains in bfloat16 an
-evaluation in float32. Layers are asked for by name: `named_layers` checks, `layer_dims` measures.
+evaluation in float32. Layers are asked for by name: `resolve_layers` checks, `layer_dims` measures.
 """
 
 from collections.abc import Callable
@@ -232,7 +232,7 @@ def evaluate_with(network: Network, evaluated: Network) -> Network:
 ALL_LAYERS = "all"
 
 
-def named_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]:
+def resolve_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]:
     """The layers asked for; ``all`` means each once, but for the input.
 
     (The last layer of a head is the embedding, and not named twice then.)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ssljax.nets.convolution import convolved
+from ssljax.nets.convolution import convolve
 from ssljax.nets.initialization import scaled_normal
 from ssljax.nets.network import EncoderBuilder, Numerics
 from ssljax.nets.normalization import FeatureCentering, NormSettings, make_norm, norm_options
@@ -111,7 +111,7 @@ class _Convolution(nnx.Conv):
         if jax.default_backend() != "cpu" or self.use_bias or inputs.dtype != jnp.float32:
             return super().__call__(inputs)
         assert isinstance(self.strides, int)
-        return convolved(inputs, self.kernel[...], self.strides, train=train)
+        return convolve(inputs, self.kernel[...], self.strides, train=train)
 
 
 class _ResidualBlock(nnx.Module):
@@ -159,11 +159,11 @@ class _Stage(nnx.Module):
     def __call__(self, x, *, train, remat):
         for i in range(1, self.num_blocks + 1):
             block = getattr(self, f"block{i}")
-            x = _recomputed(block, x, train) if remat else block(x, train=train)
+            x = _recompute(block, x, train) if remat else block(x, train=train)
         return x
 
 
-def _recomputed(block, x, train):
+def _recompute(block, x, train):
     graph, state = nnx.split(block)
 
     @jax.checkpoint

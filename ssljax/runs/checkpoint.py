@@ -140,7 +140,7 @@ class Checkpoints:
         )
 
     def _remove_old(self) -> None:
-        steps = saved_steps(self._workdir)
+        steps = list_saved_steps(self._workdir)
         kept = {*steps[-self._keep :], best_step(self._workdir)}
         for step in steps:
             if step not in kept:
@@ -150,7 +150,7 @@ class Checkpoints:
 def best_step(workdir: Path) -> int | None:
     """Return the step whose metric is best: the lowest, or the highest where it is an accuracy."""
     values = {}
-    for step in saved_steps(workdir):
+    for step in list_saved_steps(workdir):
         with contextlib.suppress(UsageError):  # a damaged one is not best
             manifest = read_manifest(workdir / CHECKPOINTS / str(step))
             if manifest is not None and manifest.metric is not None:
@@ -159,7 +159,7 @@ def best_step(workdir: Path) -> int | None:
     return min(values, key=lambda step: (values[step], step), default=None)
 
 
-def saved_steps(workdir: Path) -> tuple[int, ...]:
+def list_saved_steps(workdir: Path) -> tuple[int, ...]:
     """Return the steps with a finished checkpoint folder, ascending; no temporary ones."""
     folder = workdir / CHECKPOINTS
     if not folder.is_dir():
@@ -191,7 +191,7 @@ def restore_newest(
     Raises:
       UsageError: There are checkpoints and none of them can be read.
     """
-    steps = agree(lambda: list(saved_steps(workdir) if step is None else (step,)))
+    steps = agree(lambda: list(list_saved_steps(workdir) if step is None else (step,)))
     if not steps:
         return None
     damaged: list[tuple[int, str]] = []
@@ -252,19 +252,19 @@ def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTr
 
     name = str(path.absolute())
     with silence_orbax():
-        saved = _readable(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
+        saved = _read_or_refuse(lambda: ocp.metadata(name, checkpointable_name="state").metadata)
         sharding = jax.tree.leaves(abstract_state)[0].sharding
         for field in as_saved:
             shapes = abstract(saved.get(field, ()), sharding)
             abstract_state = abstract_state._replace(**{field: shapes})
         _check_same_tree(saved, abstract_state)
-        return _readable(lambda: ocp.load(name, abstract_state, checkpointable_name="state"))
+        return _read_or_refuse(lambda: ocp.load(name, abstract_state, checkpointable_name="state"))
 
 
 def _check_same_tree(saved: PyTree, abstract_state: PyTree) -> None:
     """Orbax casts a wrong type silently and calls a wrong shape an incompatible handler."""
-    found = dict(_described(saved))
-    wanted = dict(_described(abstract_state))
+    found = dict(_describe(saved))
+    wanted = dict(_describe(abstract_state))
     for leaf in sorted(found.keys() | wanted.keys()):
         if found.get(leaf) != wanted.get(leaf):
             raise UsageError(
@@ -273,7 +273,7 @@ def _check_same_tree(saved: PyTree, abstract_state: PyTree) -> None:
             )
 
 
-def _described(tree: PyTree) -> list[tuple[str, str]]:
+def _describe(tree: PyTree) -> list[tuple[str, str]]:
     described = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -283,7 +283,7 @@ def _described(tree: PyTree) -> list[tuple[str, str]]:
     return described
 
 
-def _readable(read: Callable[[], Any]) -> Any:
+def _read_or_refuse(read: Callable[[], Any]) -> Any:
     # Damage surfaces as any exception at all (ValueError, KeyError, RuntimeError, OSError, …).
     try:
         return read()
@@ -298,7 +298,7 @@ def name_newest_checkpoint(workdir: Path) -> Iterator[None]:
     try:
         yield
     except NonFiniteMetrics as error:
-        steps = saved_steps(workdir)
+        steps = list_saved_steps(workdir)
         where = (
             f"the newest checkpoint is that of step {steps[-1]} in {workdir / CHECKPOINTS}"
             if steps

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 
 from ssljax.measure.features import layer_features
-from ssljax.nets.network import named_layers
+from ssljax.nets.network import resolve_layers
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.system.arrays import Float, UInt8
 from ssljax.system.errors import UsageError
@@ -97,7 +97,7 @@ def load(workdir: str | Path, *, batch_size: int = 256) -> Pretrained:
                 f"images of {images.dtype} {images.shape} given; wanted uint8 (n, {shape[0]},"
                 f" {shape[1]}, {shape[2]}), pixels from 0 as in the data set trained on"
             )
-        named_layers(run.network, tuple(name.removesuffix("/map") for name in names))
+        resolve_layers(run.network, tuple(name.removesuffix("/map") for name in names))
         return layer_features(
             run.network.apply,
             run.state.params,
@@ -219,19 +219,19 @@ def torch_arrays(params: Tree, statistics: Tree) -> dict[str, np.ndarray]:
       Arrays by name: convolutions (out, in, height, width), matrices (out, in).
     """
     arrays = {}
-    for path, value in _flattened(params):
+    for path, value in _flatten(params):
         module, leaf = path.rpartition(".")[::2]
         array = np.asarray(value)
         if leaf == "kernel":
-            arrays[f"{_torch_name(module)}.weight"] = np.ascontiguousarray(
+            arrays[f"{_translate(module)}.weight"] = np.ascontiguousarray(
                 np.transpose(array, (3, 2, 0, 1) if array.ndim == 4 else (1, 0))
             )
         else:
             torch_leaf = {"scale": "weight"}.get(leaf, leaf)
-            arrays[f"{_torch_name(module)}.{torch_leaf}"] = array
-    for path, value in _flattened(statistics):
+            arrays[f"{_translate(module)}.{torch_leaf}"] = array
+    for path, value in _flatten(statistics):
         module, leaf = path.rpartition(".")[::2]
-        name = _torch_name(module)
+        name = _translate(module)
         if module == "centering":
             arrays[f"{name}.{leaf}"] = np.asarray(value)
             continue
@@ -261,7 +261,7 @@ def network_arrays(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
             continue
         if not module:
             raise UsageError(f"no array of an encoder is called {name!r}; give torchvision's names")
-        own = _own_name(module)
+        own = _translate_back(module)
         if leaf in ("running_mean", "running_var") or own == "centering":
             own_leaf = {"running_mean": "mean", "running_var": "var"}.get(leaf, leaf)
             _put(statistics, f"{own}.{own_leaf}", array)
@@ -274,7 +274,7 @@ def network_arrays(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
     return params, statistics
 
 
-def _torch_name(module: str) -> str:
+def _translate(module: str) -> str:
     """``stage2.block1.norm1`` becomes ``layer2.0.bn1``; what is no part of a ResNet stays."""
     match = re.fullmatch(r"stage(\d+)\.block(\d+)\.(\w+)", module)
     if match is None:
@@ -283,7 +283,7 @@ def _torch_name(module: str) -> str:
     return f"layer{stage}.{int(block) - 1}.{_IN_BLOCK[part]}"
 
 
-def _own_name(module: str) -> str:
+def _translate_back(module: str) -> str:
     match = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", module)
     if match is None:
         return {theirs: own for own, theirs in _PLAIN.items()}.get(module, module)
@@ -294,10 +294,10 @@ def _own_name(module: str) -> str:
     return f"stage{stage}.block{int(block) + 1}.{parts[part]}"
 
 
-def _flattened(tree: Tree, prefix: str = ""):
+def _flatten(tree: Tree, prefix: str = ""):
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -16,7 +16,7 @@ from ssljax.config.config import Config
 from ssljax.config.fields import config_dict
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset
-from ssljax.measure.measurements import check_layers, load_pair, measured_run
+from ssljax.measure.measurements import check_layers, load_pair, measure_run
 from ssljax.measure.schedule import Monitor, make_monitor
 from ssljax.nets.input_normalization import no_normalization
 from ssljax.nets.network import Network
@@ -25,9 +25,9 @@ from ssljax.runs.checkpoint import (
     Checkpoints,
     SaveFailed,
     abstract,
+    list_saved_steps,
     name_newest_checkpoint,
     restore_newest,
-    saved_steps,
     set_aside,
 )
 from ssljax.runs.folder import (
@@ -38,7 +38,7 @@ from ssljax.runs.folder import (
     hold_folder,
     write_run,
 )
-from ssljax.runs.manifest import saved_history
+from ssljax.runs.manifest import read_saved_history
 from ssljax.runs.metrics import (
     MetricsFile,
     MetricsReport,
@@ -61,8 +61,8 @@ from ssljax.system.environment import ENVIRONMENT_FILE, environment
 from ssljax.system.files import write_json
 from ssljax.system.interruption import StopRequest, Watchdog
 from ssljax.system.profiler import Profiler
-from ssljax.system.progress import TrainingProgress, loading_progress, notice
-from ssljax.training.build import evaluated_state, open_training_images
+from ssljax.system.progress import TrainingProgress, notice, open_loading_counter
+from ssljax.training.build import open_training_images, take_evaluated_state
 from ssljax.training.compiled import Call, Training
 from ssljax.training.feed import INPUT_FILE
 from ssljax.training.observers import Observer
@@ -162,7 +162,7 @@ def fit(
     is_own = dataset is None or trained is not None
 
     # Network and step; a resumed run finds its input normalization among its statistics.
-    is_resumed = agree(lambda: bool(saved_steps(workdir)))
+    is_resumed = agree(lambda: bool(list_saved_steps(workdir)))
     training = training or make_training(
         config,
         images,
@@ -221,7 +221,7 @@ def fit(
         monitor = None
         if (config.moments.every or config.evaluation.every) and step < config.num_steps:
             if config.evaluation.every and pair is None:
-                with loading_progress(config.data, enabled=progress) as report:
+                with open_loading_counter(config.data, enabled=progress) as report:
                     pair = load_pair(config, report, train=own_train)
             monitor = make_monitor(config, workdir, training.network, clean, pair, step=step)
         with end_where_a_peer_is_lost():
@@ -241,11 +241,11 @@ def fit(
 
         # Measurements when training ends, and the page.
         state = copy_locally(state) if jax.process_count() > 1 else state
-        evaluation = measured_run(
+        evaluation = measure_run(
             config,
             workdir,
             training.network,
-            evaluated_state(config, state),
+            take_evaluated_state(config, state),
             clean,
             test=test,
             train=own_train,
@@ -306,7 +306,7 @@ def run_training_loop(
         # What only the first process writes.
         file = None
         if is_first():
-            history = saved_history(workdir / CHECKPOINTS / str(step))
+            history = read_saved_history(workdir / CHECKPOINTS / str(step))
             file = stack.enter_context(contextlib.closing(MetricsFile(workdir, step, history)))
             opened = [
                 stack.enter_context(open_sink(name, workdir, step, config_dict(config)))

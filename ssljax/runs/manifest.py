@@ -56,7 +56,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
       UsageError: It is damaged.
     """
-    entries = _entries(folder)
+    entries = _read_entries(folder)
     return None if entries is None else Manifest(entries["metric"], entries["metric_name"])
 
 
@@ -66,7 +66,7 @@ def check_files(folder: Path) -> bool:
     Raises:
       UsageError: The manifest is damaged, or a file is missing or has changed.
     """
-    entries = _entries(folder)
+    entries = _read_entries(folder)
     if entries is None:
         return False
     for name, digest in entries["files"].items():
@@ -78,7 +78,7 @@ def check_files(folder: Path) -> bool:
     return True
 
 
-def saved_history(folder: Path) -> bytes | None:
+def read_saved_history(folder: Path) -> bytes | None:
     """Return the lines of metrics up to a sealed checkpoint; none where it was not sealed."""
     path = folder / HISTORY_FILE
     return path.read_bytes() if (folder / MANIFEST_FILE).exists() and path.exists() else None
@@ -93,7 +93,7 @@ def remove_checkpoint(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def _entries(folder: Path) -> dict[str, Any] | None:
+def _read_entries(folder: Path) -> dict[str, Any] | None:
     try:
         text = (folder / MANIFEST_FILE).read_text()
     except FileNotFoundError:

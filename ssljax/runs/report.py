@@ -105,7 +105,7 @@ def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str, *, log_y: b
     Returns:
       The element, or an empty string where there is nothing to draw.
     """
-    drawn = [(curve.name, *_drawable(curve, log_y)) for curve in curves]
+    drawn = [(curve.name, *_select_drawable(curve, log_y)) for curve in curves]
     drawn = [(name, x, y) for name, x, y in drawn if np.isfinite(y).any()]
     try:
         from matplotlib import rc_context  # noqa: PLC0415
@@ -129,7 +129,7 @@ def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str, *, log_y: b
     return text[text.index("<svg") :]
 
 
-def _drawable(curve: Curve, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
+def _select_drawable(curve: Curve, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(curve.x, np.float64), np.asarray(curve.y, np.float64)
     is_drawn = np.isfinite(x) & np.isfinite(y) & (np.abs(y) < 1e300)
     return x, np.where(is_drawn & (y > 0) if log_y else is_drawn, y, np.nan)
@@ -156,7 +156,7 @@ def write_report(workdir: Path) -> Path:
       UsageError: The folder holds no run.
     """
     config = read_json(workdir / "config.json")
-    metrics = _lines(read_metrics(workdir))
+    metrics = _select_lines(read_metrics(workdir))
     parts = [f"<p>{html.escape(_summary(config, metrics))}</p>", *_accuracies(workdir)]
     for name in _curve_names(metrics):
         lines = [line for line in metrics if _is_number(line.get(name))]
@@ -167,10 +167,10 @@ def write_report(workdir: Path) -> Path:
     spectra = _layer_spectra(workdir)
     drawn = draw_curves(spectra, "mode", "eigenvalue", log_y=True)
     parts.append(figure(drawn, "layer spectra: eigenvalues of each layer's covariance over views"))
-    parts += ["<h2>Settings</h2>", table(("field", "value"), _flat(config))]
+    parts += ["<h2>Settings</h2>", table(("field", "value"), _flatten(config))]
     for title, name in (("Model", "model.json"), ("Environment", "environment.json")):
         if (workdir / name).exists():
-            rows = _flat(read_json(workdir / name))
+            rows = _flatten(read_json(workdir / name))
             parts += [f"<h2>{title}</h2>", table(("what", "value"), rows)]
     path = workdir / REPORT_FILE
     write_text(path, page(f"Run {workdir.absolute().name}", parts))
@@ -185,7 +185,7 @@ def try_to_write_report(workdir: Path) -> None:
         notice(f"no {REPORT_FILE}: {error}")
 
 
-def _lines(found: Sequence[Any]) -> list[dict[str, Any]]:
+def _select_lines(found: Sequence[Any]) -> list[dict[str, Any]]:
     """Objects that say of which step they are; anything else in a file was not written by a run."""
     return [line for line in found if isinstance(line, dict) and _is_number(line.get("step"))]
 
@@ -227,7 +227,7 @@ def _curve_names(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _neighbors(workdir: Path) -> list[Curve]:
     """Accuracy of each layer, as the run's schedule measured it."""
-    lines = _lines(read_json_lines(workdir / "neighbors.jsonl"))
+    lines = _select_lines(read_json_lines(workdir / "neighbors.jsonl"))
     curves = []
     for name in _curve_names(lines):
         own = [line for line in lines if _is_number(line.get(name))]
@@ -263,11 +263,11 @@ def _layer_spectra(workdir: Path) -> list[Curve]:
     return curves
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}.")
+            rows += _flatten(value, f"{prefix}{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value)
             rows.append((f"{prefix}{name}", text))

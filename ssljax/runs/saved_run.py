@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from ssljax.config.config import Config
-from ssljax.nets.input_normalization import no_normalization, normalized_network
+from ssljax.nets.input_normalization import add_input_normalization, no_normalization
 from ssljax.nets.network import Network
 from ssljax.runs.checkpoint import abstract, best_step, restore_newest
 from ssljax.runs.folder import RunDescription, read_config, read_description
@@ -16,7 +16,7 @@ from ssljax.training.build import (
     build_average_decay,
     build_network,
     build_optimizer,
-    evaluated_state,
+    take_evaluated_state,
 )
 from ssljax.training.state import TrainState, make_state
 from ssljax.training.training import is_normalized
@@ -51,7 +51,7 @@ def run_network(config: Config, image_shape: tuple[int, int, int]) -> Network:
     """
     network = build_network(config, image_shape)
     if is_normalized(config):
-        network = normalized_network(network, no_normalization(image_shape))
+        network = add_input_normalization(network, no_normalization(image_shape))
     return network
 
 
@@ -68,7 +68,7 @@ def load_run(
     Args:
       workdir: Folder of a run of `fit`, finished or not.
       best: The checkpoint with the best metric (`ssljax.runs.checkpoint.best_step`) instead.
-      step: The checkpoint of this step (one of `ssljax.runs.checkpoint.saved_steps`) instead.
+      step: The checkpoint of this step (one of `ssljax.runs.checkpoint.list_saved_steps`) instead.
       network: Its `run_network`, where one was built before: what is compiled for it serves again.
       sharding: Where its arrays are put; the first device by default.
 
@@ -95,4 +95,4 @@ def load_run(
         )
     for damaged, reason in restored.damaged:
         notice(f"checkpoint {damaged} cannot be read ({reason}); using {restored.step}")
-    return Run(config, network, evaluated_state(config, restored.state), description)
+    return Run(config, network, take_evaluated_state(config, restored.state), description)

@@ -13,14 +13,14 @@ import jax
 import numpy as np
 
 from ssljax.config.config import Config
-from ssljax.data.run_data import training_data
+from ssljax.data.run_data import read_training_data
 from ssljax.runs.fit import fit
 from ssljax.runs.report import Curve, draw_curves, figure, page, table
-from ssljax.runs.sweep_plan import Cell, described_config
+from ssljax.runs.sweep_plan import Cell, describe_config
 from ssljax.runs.table import RunSummary, summarize_run
 from ssljax.system.errors import UsageError
 from ssljax.system.files import read_json, write_json, write_text
-from ssljax.system.progress import loading_progress, notice
+from ssljax.system.progress import notice, open_loading_counter
 from ssljax.training.build import build_reading
 from ssljax.training.training import input_normalization, make_training
 
@@ -37,7 +37,7 @@ def write_plan(workdir: Path, preset: str, config: Config, cells: Sequence[Cell]
     """
     plan = {
         "preset": preset,
-        "settings": described_config(config),
+        "settings": describe_config(config),
         "runs": [{"folder": cell.name, "values": cell.values} for cell in cells],
     }
     path = workdir / PLAN_FILE
@@ -77,7 +77,7 @@ def run_cells(cells: Sequence[Cell], workdir: Path, *, together: bool = True) ->
     groups: dict[Any, list[Cell]] = {}
     for cell in left:
         own = cell.config
-        is_alone = not together or not _goes_together(own) or (workdir / cell.name).exists()
+        is_alone = not together or not _can_train_together(own) or (workdir / cell.name).exists()
         shared = dataclasses.replace(own, seed=0, strength=1.0)
         groups.setdefault(cell.name if is_alone else shared, []).append(cell)
     done = len(cells) - len(left)
@@ -91,7 +91,7 @@ def run_cells(cells: Sequence[Cell], workdir: Path, *, together: bool = True) ->
         done += len(group)
 
 
-def _goes_together(config: Config) -> bool:
+def _can_train_together(config: Config) -> bool:
     """Whether one program can train several: not convolutions, which are slow in a map."""
     depends = config.mean_image == "views" or config.input_scale == 0  # on the strength
     is_scheduled = config.moments.every or config.evaluation.every  # on states along the way
@@ -107,8 +107,8 @@ def _goes_together(config: Config) -> bool:
 
 def _train_together(group: Sequence[Cell], workdir: Path) -> None:
     config = group[0].config
-    with loading_progress(config.data) as report:
-        dataset, source = training_data(build_reading(config), config.split, report)
+    with open_loading_counter(config.data) as report:
+        dataset, source = read_training_data(build_reading(config), config.split, report)
     if source is not None:  # read while training: one after the other
         for cell in group:
             fit(cell.config, workdir / cell.name)
@@ -145,7 +145,7 @@ def write_results(cells: Sequence[Cell], workdir: Path, title: str) -> list[list
     """
     summaries = [_summary(workdir, cell) for cell in cells]
     fields = list(cells[0].values) if cells else []
-    measured = list(dict.fromkeys(name for run in summaries for name in _measured(run)))
+    measured = list(dict.fromkeys(name for run in summaries for name in _read_numbers(run)))
     head = ["folder", *fields, "seed", "state", "step", *measured]
     rows = [
         [
@@ -154,7 +154,7 @@ def write_results(cells: Sequence[Cell], workdir: Path, title: str) -> list[list
             str(cell.config.seed),
             run.state,
             str(run.step),
-            *(_exact(_measured(run).get(name)) for name in measured),
+            *(_exact(_read_numbers(run).get(name)) for name in measured),
         ]
         for cell, run in zip(cells, summaries)
     ]
@@ -164,7 +164,7 @@ def write_results(cells: Sequence[Cell], workdir: Path, title: str) -> list[list
     plan = read_json(workdir / PLAN_FILE)
     results = [
         {"folder": cell.name, "values": cell.values, "seed": cell.config.seed}
-        | {"state": run.state, "step": run.step, "measured": _measured(run)}
+        | {"state": run.state, "step": run.step, "measured": _read_numbers(run)}
         for cell, run in zip(cells, summaries)
     ]
     write_json(workdir / PLAN_FILE, plan | {"results": results})
@@ -182,7 +182,7 @@ def _summary(workdir: Path, cell: Cell) -> RunSummary:
     return summarize_run(folder, cell.name)
 
 
-def _measured(run: RunSummary) -> dict[str, float]:
+def _read_numbers(run: RunSummary) -> dict[str, float]:
     """Numbers of a finished run."""
     if run.state != "finished":
         return {}
@@ -202,7 +202,7 @@ def _means(
         finished = sum(run.state == "finished" for run in runs)
         line = [*values, f"{finished}/{len(runs)}"]
         for name in measured:
-            numbers = [_measured(run)[name] for run in runs if name in _measured(run)]
+            numbers = [_read_numbers(run)[name] for run in runs if name in _read_numbers(run)]
             line.append(_mean_text(numbers))
         lines.append(line)
     return lines
@@ -242,7 +242,7 @@ def _figures(
     for name in measured:
         curves: dict[str, list[tuple[float, float]]] = {}
         for values, runs in combinations.items():
-            numbers = [_measured(run)[name] for run in runs if name in _measured(run)]
+            numbers = [_read_numbers(run)[name] for run in runs if name in _read_numbers(run)]
             if numbers:
                 rest = [f"{f}={v}" for f, v in zip(fields, values) if f != fields[at]]
                 point = (float(values[at]), statistics.fmean(numbers))

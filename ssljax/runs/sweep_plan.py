@@ -37,7 +37,7 @@ class Cell(NamedTuple):
     config: Config
 
 
-def with_settings(config: Config, texts: Sequence[str]) -> Config:
+def set_fields(config: Config, texts: Sequence[str]) -> Config:
     """The configuration with one value for each ``field=VALUE``.
 
     Raises:
@@ -50,7 +50,7 @@ def with_settings(config: Config, texts: Sequence[str]) -> Config:
     return change_config(config, values)
 
 
-def parsed_axis(config: Config, text: str) -> Axis:
+def parse_axis(config: Config, text: str) -> Axis:
     """An axis from ``field=A,B,…``; values that are lists themselves are separated by ``/``.
 
     Args:
@@ -94,7 +94,7 @@ def _axis(config: Config, text: str, option: str, *, one: bool) -> Axis:
     return Axis(field, texts, tuple(values))
 
 
-def parsed_seeds(text: str) -> tuple[int, ...]:
+def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from ``0,1,2``.
 
     Raises:
@@ -141,7 +141,7 @@ def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> l
         varied = change_config(config, values)
         for seed in seeds:
             parts = [*(f"{field}={text}" for field, text in texts.items()), f"seed={seed}"]
-            name = _short(",".join(_folder_text(part) for part in parts))
+            name = _shorten(",".join(_folder_text(part) for part in parts))
             cells.append(Cell(name, texts, dataclasses.replace(varied, seed=seed)))
     names = {cell.name for cell in cells}
     if len(names) < len(cells):
@@ -149,7 +149,7 @@ def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> l
     return cells
 
 
-def described_config(config: Config) -> dict[str, str]:
+def describe_config(config: Config) -> dict[str, str]:
     """Every field as the command line writes it, to recognize the plan of a sweep by."""
     return {leaf.path: format_value(leaf.value) for leaf in list_leaves(config)}
 
@@ -158,7 +158,7 @@ def _parts(text: str, separator: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(separator) if part.strip())
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     """A name that file systems take; what is cut off is told apart by a digest."""
     if len(name) <= 200:
         return name

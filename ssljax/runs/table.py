@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.runs.folder import CONFIG_FILE, is_held
 from ssljax.runs.metrics import read_metrics
 from ssljax.system.errors import UsageError
@@ -69,7 +69,7 @@ def summarize_run(workdir: Path, name: str) -> RunSummary:
         accuracies = _accuracies(workdir)
         environment = _environment(workdir)
         wanted = int(config.get("num_steps", 0))
-        steps = saved_steps(workdir)
+        steps = list_saved_steps(workdir)
         last = dict(metrics[-1]) if metrics else {}
         last_step = int(last.get("step", 0))
     except (UsageError, OSError, TypeError, ValueError):
@@ -117,7 +117,7 @@ def tabulate_runs(
       Column names and the texts of each row.
     """
     measured = list(dict.fromkeys(name for run in runs for name in run.accuracies))
-    head = ["RUN", "STATE", "STEP", "LOSS", *map(_short, measured), "COMMIT", *fields]
+    head = ["RUN", "STATE", "STEP", "LOSS", *map(_shorten, measured), "COMMIT", *fields]
     rows = []
     for run in runs:
         loss = run.last.get("loss")
@@ -153,7 +153,7 @@ def _environment(workdir: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return name.replace("probe_accuracy", "PROBE").replace("knn_accuracy", "K-NN")
 
 

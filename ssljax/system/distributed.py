@@ -85,7 +85,7 @@ def join(cluster: Cluster) -> None:
       UsageError: The environment names no cluster, or the coordinator does not answer.
     """
     check_cluster(cluster)
-    cluster = _indexed_job(cluster)
+    cluster = _read_indexed_job(cluster)
     is_explicit = cluster.coordinator is not None
     try:
         jax.distributed.initialize(
@@ -98,17 +98,18 @@ def join(cluster: Cluster) -> None:
         )
     except ValueError as error:
         raise UsageError(
-            f"no cluster in the environment ({_first_line(error)}): start under Slurm, Open MPI,"
-            " Kubernetes or on a TPU, or give --coordinator, --process-id and --num-processes"
+            f"no cluster in the environment ({_take_first_line(error)}): start under Slurm,"
+            " Open MPI, Kubernetes or on a TPU, or give --coordinator, --process-id and"
+            " --num-processes"
         ) from error
     except RuntimeError as error:
         raise UsageError(
-            f"the processes did not find each other ({_first_line(error)}): check that"
+            f"the processes did not find each other ({_take_first_line(error)}): check that"
             " --coordinator can be reached from every host and that every process was started"
         ) from error
 
 
-def _indexed_job(cluster: Cluster) -> Cluster:
+def _read_indexed_job(cluster: Cluster) -> Cluster:
     """What an indexed job of Kubernetes says through its environment, without asking its server."""
     names = ("JAX_COORDINATOR_ADDRESS", "JOB_COMPLETION_INDEX", "JAX_NUM_PROCESSES")
     address, index, count = (os.environ.get(name) for name in names)
@@ -236,8 +237,8 @@ def end_where_a_peer_is_lost() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         print(
-            f"ssljax: process {jax.process_index()} lost a peer ({_first_line(error)}): what was"
-            " saved is intact and the same command, everywhere, resumes",
+            f"ssljax: process {jax.process_index()} lost a peer ({_take_first_line(error)}): what"
+            " was saved is intact and the same command, everywhere, resumes",
             file=sys.stderr,
             flush=True,
         )
@@ -249,5 +250,5 @@ def has_joined() -> bool:
     return jax.distributed.is_initialized()
 
 
-def _first_line(error: Exception) -> str:
+def _take_first_line(error: Exception) -> str:
     return str(error).split("\n")[0].strip()[:120]

@@ -36,11 +36,11 @@ def environment() -> dict[str, Any]:
         "process_count": jax.process_count(),
         "versions": versions,
         "command": sys.argv,
-        **_revision(),
+        **_find_revision(),
     }
 
 
-def _revision() -> dict[str, Any]:
+def _find_revision() -> dict[str, Any]:
     source = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:

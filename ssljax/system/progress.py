@@ -52,7 +52,7 @@ class TrainingProgress:
         rate = (step - self._start_step) / max(now - self._start, 1e-9)
         text = "" if loss is None else f"loss {loss:.4f}"
         if rate > 0:
-            text += f", {rate:.1f} steps/s, {_short(rate * self._batch_size)} images/s"
+            text += f", {rate:.1f} steps/s, {_shorten(rate * self._batch_size)} images/s"
             text += self.remark()
         if self._bar is not None:
             self._bar.update(self._task, completed=step, text=text)
@@ -71,7 +71,7 @@ class TrainingProgress:
             print(text, file=sys.stderr, flush=True)
 
 
-def _short(value: float) -> str:
+def _shorten(value: float) -> str:
     return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.0f}"
 
 
@@ -98,7 +98,7 @@ def notice(text: str) -> None:
 
 
 @contextlib.contextmanager
-def counted(
+def open_counter(
     name: str, total: int, *, enabled: bool = True
 ) -> Iterator[Callable[[int, int], None] | None]:
     """A callback ``(done, total)`` for anything that works through images.
@@ -131,6 +131,6 @@ def counted(
     yield report
 
 
-def loading_progress(name: str, *, enabled: bool = True) -> Any:
-    """`counted` for `ssljax.data.datasets.load_dataset`, which knows the total itself."""
-    return counted(f"reading {name}", 1, enabled=enabled and name != "digits")
+def open_loading_counter(name: str, *, enabled: bool = True) -> Any:
+    """`open_counter` for `ssljax.data.datasets.load_dataset`, which knows the total itself."""
+    return open_counter(f"reading {name}", 1, enabled=enabled and name != "digits")

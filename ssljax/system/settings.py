@@ -103,7 +103,7 @@ def check_field(config: Any, entry: Any, declared: Any = None) -> None:
     """
     declared = entry if declared is None else declared
     value, name = getattr(config, entry.name), option_name(config.prefix, entry.name)
-    choices = choices_of(declared)
+    choices = list_choices(declared)
     if choices:
         require(value in choices, name, value, "one of " + ", ".join(map(str, choices)))
     wanted = declared.metadata.get("wanted")
@@ -111,7 +111,7 @@ def check_field(config: Any, entry: Any, declared: Any = None) -> None:
         require(wanted.holds(value), name, value, wanted.words)
 
 
-def choices_of(entry: Any) -> tuple[Any, ...]:
+def list_choices(entry: Any) -> tuple[Any, ...]:
     """Return the values that a field may have where they are listed; empty where they are not."""
     return get_args(entry.type) if get_origin(entry.type) is Literal else ()
 
@@ -167,7 +167,7 @@ def merge_settings(
                     f"{owner} and {owners[0][0]} declare {prefix}.{name} with different types or"
                     " defaults: give both the same, or one another name"
                 )
-        metadata = {**first.metadata, "help": _merged_help(owners)}
+        metadata = {**first.metadata, "help": _merge_help(owners)}
         columns.append((name, first.type, field(default=first.default, metadata=metadata)))
 
     def check(self: Any) -> None:
@@ -200,7 +200,7 @@ def merge_settings(
     )
 
 
-def _merged_help(owners: list[tuple[str, Any]]) -> str:
+def _merge_help(owners: list[tuple[str, Any]]) -> str:
     """Return the texts of a field, each after the entries that declare it so."""
     by_text: dict[str, list[str]] = {}
     for owner, entry in owners:

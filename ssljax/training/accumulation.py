@@ -64,42 +64,42 @@ def accumulated_gradient(
             f"{count} images on a device were to be accumulated in {parts} parts: use a batch"
             " size that divides by --accumulate times the devices"
         )
-    split = jax.tree.map(lambda leaf: _parts(leaf, parts), batch)
+    split = jax.tree.map(lambda leaf: _split(leaf, parts), batch)
 
     def embed(_: None, part: Any) -> tuple[None, tuple[Outputs, PyTree]]:
         return None, forward(params, part)
 
     _, (outputs, statistics) = jax.lax.scan(embed, None, split, unroll=unroll)
-    outputs = {name: _whole(value) for name, value in outputs.items()}
+    outputs = {name: _rejoin(value) for name, value in outputs.items()}
     statistics = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), statistics)
 
-    def judged(chosen: Outputs) -> tuple[Float[Array, ""], Any]:
+    def evaluate_chosen(chosen: Outputs) -> tuple[Float[Array, ""], Any]:
         return loss({**outputs, **chosen})
 
     chosen = {name: outputs[name] for name in layers}
-    (value, rest), pulls = jax.value_and_grad(judged, has_aux=True)(chosen)
+    (value, rest), pulls = jax.value_and_grad(evaluate_chosen, has_aux=True)(chosen)
 
     def pull_back(total: PyTree, given: tuple[Any, Outputs]) -> tuple[PyTree, None]:
         part, pull = given
 
-        def chosen_of(params: PyTree) -> Outputs:
+        def choose(params: PyTree) -> Outputs:
             found, _ = forward(params, part)
             return {name: found[name] for name in layers}
 
-        (gradient,) = jax.vjp(chosen_of, params)[1](pull)
+        (gradient,) = jax.vjp(choose, params)[1](pull)
         return jax.tree.map(jnp.add, total, gradient), None
 
-    pulls = {name: _parts(value, parts) for name, value in pulls.items()}
+    pulls = {name: _split(value, parts) for name, value in pulls.items()}
     zero = jax.tree.map(jnp.zeros_like, params)
     gradients, _ = jax.lax.scan(pull_back, zero, (split, pulls), unroll=unroll)
     return value, gradients, rest, statistics
 
 
-def _parts(leaf: Array, parts: int) -> Array:
+def _split(leaf: Array, parts: int) -> Array:
     """(batch, …) to (parts, batch / parts, …), part j being every parts-th row from row j."""
     return jnp.swapaxes(leaf.reshape(-1, parts, *leaf.shape[1:]), 0, 1)
 
 
-def _whole(leaf: Array) -> Array:
-    """The inverse of `_parts`."""
+def _rejoin(leaf: Array) -> Array:
+    """The inverse of `_split`."""
     return jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:])

@@ -11,17 +11,17 @@ from jax.sharding import Mesh
 
 from ssljax.augment.views import Ink, MakeViews, ViewGroup, make_views
 from ssljax.config.config import Config
-from ssljax.data.run_data import Reading, training_data
-from ssljax.data.sources import Dataset, ImageSource, source_of
+from ssljax.data.run_data import Reading, read_training_data
+from ssljax.data.sources import Dataset, ImageSource, wrap_dataset
 from ssljax.losses import table as losses
 from ssljax.losses.objective import LossContext, Objective
 from ssljax.losses.table import LOSSES
 from ssljax.nets import table
 from ssljax.nets.network import Network, Numerics
 from ssljax.system.errors import UsageError
-from ssljax.system.progress import loading_progress
+from ssljax.system.progress import open_loading_counter
 from ssljax.training.optimizer import adam, byol_decay, constant, lamb, lars, sgd, warmup_cosine
-from ssljax.training.state import TrainState, averaged_state
+from ssljax.training.state import TrainState, take_averages
 
 __all__ = [
     "build_average_decay",
@@ -31,11 +31,11 @@ __all__ = [
     "build_reading",
     "build_schedule",
     "build_views",
-    "evaluated_state",
     "float_type",
     "has_slow_loops",
     "open_training_images",
     "steps_per_call",
+    "take_evaluated_state",
 ]
 
 
@@ -128,9 +128,9 @@ def open_training_images(
       UsageError: The data are missing or damaged, or too large not to be streamed.
     """
     if dataset is not None:
-        return dataset, source_of(dataset) if config.stream == "always" else None
-    with loading_progress(config.data, enabled=progress) as report:
-        return training_data(build_reading(config), config.split, report)
+        return dataset, wrap_dataset(dataset) if config.stream == "always" else None
+    with open_loading_counter(config.data, enabled=progress) as report:
+        return read_training_data(build_reading(config), config.split, report)
 
 
 def build_views(config: Config, dataset: Dataset) -> MakeViews:
@@ -175,12 +175,12 @@ def build_average_decay(config: Config) -> Callable[[Any], Any] | None:
     return None
 
 
-def evaluated_state(config: Config, state: TrainState) -> TrainState:
+def take_evaluated_state(config: Config, state: TrainState) -> TrainState:
     """The state to measure: with the averages in place of the weights where a run asks for it.
 
     BYOL's average is its target, not what is measured.
     """
-    return averaged_state(state) if config.optimizer.average_decay else state
+    return take_averages(state) if config.optimizer.average_decay else state
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:

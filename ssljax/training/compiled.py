@@ -281,18 +281,18 @@ def repeat_step(step: Step, num_steps: int) -> Step:
     """Return ``num_steps`` steps as one function; metrics are stacked along a leading axis."""
     if num_steps == 1:
         # No loop: XLA runs convolutions inside a loop on CPU without its fast kernels.
-        def once(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+        def step_once(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
             state, metrics = step(state, data, strength)
             return state, {name: value[None] for name, value in metrics.items()}
 
-        return once
+        return step_once
 
-    def many(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
+    def step_many(state: Any, data: Any, strength: Any) -> tuple[Any, dict[str, Any]]:
         return jax.lax.scan(
             lambda carry, _: step(carry, data, strength), state, None, length=num_steps
         )
 
-    return many
+    return step_many
 
 
 def repeat_step_up_to(step: Step, longest: int) -> Callable[..., tuple[Any, dict[str, Any]]]:
@@ -307,7 +307,7 @@ def repeat_step_up_to(step: Step, longest: int) -> Callable[..., tuple[Any, dict
       axis of ``longest``, of which the first ``num_steps`` entries mean something.
     """
 
-    def repeated(
+    def step_repeatedly(
         state: Any, data: Any, strength: Any, num_steps: Any
     ) -> tuple[Any, dict[str, Any]]:
         shapes = jax.eval_shape(step, state, data, strength)[1]
@@ -322,4 +322,4 @@ def repeat_step_up_to(step: Step, longest: int) -> Callable[..., tuple[Any, dict
 
         return jax.lax.fori_loop(0, num_steps, take, (state, empty))
 
-    return repeated
+    return step_repeatedly

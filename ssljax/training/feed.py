@@ -56,7 +56,7 @@ class Feed:
 
     def remark(self) -> str:
         """Return what the progress line says about the input; may be empty."""
-        share = self._waited_fraction()
+        share = self._measure_waiting()
         return "" if share is None else f", input waited for {100 * share:.0f} % of the time"
 
     def summary(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Feed:
         }
         if self._stream is not None:
             summary |= {
-                "waited_fraction": self._waited_fraction(),
+                "waited_fraction": self._measure_waiting(),
                 "damaged": sorted(self._stream.damaged),
             }
         return summary
@@ -76,7 +76,7 @@ class Feed:
     def _seconds(self) -> float:
         return 0.0 if self._since is None else max(time.monotonic() - self._since, 1e-9)
 
-    def _waited_fraction(self) -> float | None:
+    def _measure_waiting(self) -> float | None:
         if self._stream is None:
             return None
         return (self._stream.waited - self._waited_before) / max(self._seconds(), 1e-9)

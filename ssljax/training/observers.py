@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ssljax.nets.network import Network, layer_dims, named_layers
+from ssljax.nets.network import Network, layer_dims, resolve_layers
 from ssljax.system.arrays import Array, Float, PyTree
 
 
@@ -105,7 +105,7 @@ def make_online_probes(
     """
     if not layers:
         return ()
-    dims = layer_dims(network, image_shape, named_layers(network, layers))
+    dims = layer_dims(network, image_shape, resolve_layers(network, layers))
     return tuple(
         make_online_probe(name, dim, num_classes, learning_rate=learning_rate)
         for name, dim in dims.items()

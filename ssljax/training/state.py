@@ -82,7 +82,7 @@ def make_state(
     )
 
 
-def averaged_state(state: TrainState) -> TrainState:
+def take_averages(state: TrainState) -> TrainState:
     """The state with its moving averages in place of parameters and statistics, to evaluate.
 
     Args:

@@ -144,18 +144,20 @@ def make_update(
     judged_layers = ("embedding", *objective.layers)
     layers = tuple(dict.fromkeys((*objective.layers, *watched)))
 
-    def outputs_of(state: TrainState, strength: Float[Array, ""], params: PyTree, batch: Batch):
+    def compute_outputs(
+        state: TrainState, strength: Float[Array, ""], params: PyTree, batch: Batch
+    ):
         """Outputs by layer, each (batch, views, …), and the new statistics."""
         _, view_key = jax.random.split(state.key)
         images = batch.images.astype(dtype) * jnp.asarray(pixel_scale, dtype)
         groups = make_views(view_key, state.step, batch.identity, images, strength)
         statistics, found = state.statistics, []
         for views in groups:
-            outputs, statistics = outputs_of_group(state, statistics, params, views)
+            outputs, statistics = compute_group_outputs(state, statistics, params, views)
             found.append(outputs)
         return join_groups(found), statistics
 
-    def outputs_of_group(state: TrainState, statistics: PyTree, params: PyTree, views: Views):
+    def compute_group_outputs(state: TrainState, statistics: PyTree, params: PyTree, views: Views):
         flat = views.reshape(-1, *views.shape[2:])
         outputs, statistics = network.apply(params, statistics, flat, train=True, layers=layers)
         if objective.uses_target:
@@ -169,7 +171,7 @@ def make_update(
         }
         return paired, statistics
 
-    def loss_of(
+    def compute_loss(
         outputs: Mapping[str, Array], labels: Int[Array, "batch"]
     ) -> tuple[Float[Array, ""], Mapping[str, Array]]:
         """Loss over the global batch, and the gathered layers it was computed from."""
@@ -177,15 +179,15 @@ def make_update(
         labels = placement.gather(labels)
         return objective.value(gathered, labels), {**gathered, LABEL: labels}
 
-    def differentiated(state: TrainState, batch: Batch, strength: Float[Array, ""]):
+    def differentiate(state: TrainState, batch: Batch, strength: Float[Array, ""]):
         def forward(params: PyTree, part: Batch):
             kept = {name: jax.lax.stop_gradient(params[name]) for name in frozen if name in params}
-            return outputs_of(state, strength, {**params, **kept}, part)
+            return compute_outputs(state, strength, {**params, **kept}, part)
 
         if accumulate > 1:
             return accumulated_gradient(
                 forward,
-                lambda outputs: loss_of(outputs, batch.labels),
+                lambda outputs: compute_loss(outputs, batch.labels),
                 state.params,
                 batch,
                 parts=accumulate,
@@ -195,7 +197,7 @@ def make_update(
 
         def whole(params: PyTree):
             outputs, statistics = forward(params, batch)
-            value, gathered = loss_of(outputs, batch.labels)
+            value, gathered = compute_loss(outputs, batch.labels)
             return value, (gathered, statistics)
 
         (value, (gathered, statistics)), gradients = jax.value_and_grad(whole, has_aux=True)(
@@ -212,7 +214,7 @@ def make_update(
     ) -> tuple[TrainState, Metrics]:
         batch = Batch(images, labels, identity)
         with _products(matmul_precision):
-            value, gradients, outputs, statistics = differentiated(state, batch, strength)
+            value, gradients, outputs, statistics = differentiate(state, batch, strength)
         value, gradients = placement.average((value, gradients))
         metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
         observed = []

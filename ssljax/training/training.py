@@ -12,13 +12,13 @@ from ssljax.config.config import Config
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.datasets import Dataset, ImageSource
 from ssljax.losses.table import LOSSES
-from ssljax.nets.initialization import read_head_weights, started_network
+from ssljax.nets.initialization import read_head_weights, start_network_at
 from ssljax.nets.input_normalization import (
     InputNormalization,
-    measured_normalization,
-    normalized_network,
+    add_input_normalization,
+    measure_normalization,
 )
-from ssljax.nets.network import Network, layer_dims, named_layers
+from ssljax.nets.network import Network, layer_dims, resolve_layers
 from ssljax.system.arrays import Array
 from ssljax.system.errors import UsageError
 from ssljax.training.build import (
@@ -74,25 +74,25 @@ def make_training(
     if normalization is None:
         normalization = input_normalization(config, dataset)
 
-    def network_on(axis_name: str | None) -> Network:
+    def build_network_on(axis_name: str | None) -> Network:
         # Under pmap a program sees the batch of one device, otherwise that of all.
         groups = 1 if axis_name is not None else parallel.mesh.size
         network = build_network(config, dataset.image_shape, axis_name, batch_groups=groups)
         if config.head.weights:
-            network = started_network(network, read_head_weights(config.head.weights))
-        return normalized_network(network, normalization) if is_normalized(config) else network
+            network = start_network_at(network, read_head_weights(config.head.weights))
+        return add_input_normalization(network, normalization) if is_normalized(config) else network
 
-    network = network_on(None)
+    network = build_network_on(None)
     _check_labels(config, dataset, network)
     for observer in observers:
-        named_layers(network, observer.layers)
+        resolve_layers(network, observer.layers)
     probe = config.online_probe
     observers += make_online_probes(
         network, dataset.image_shape, probe.layers, dataset.num_classes, probe.learning_rate
     )
     optimizer, average_decay = build_optimizer(config), build_average_decay(config)
     update = make_update(
-        network_on(parallel.placement.axis_name),
+        build_network_on(parallel.placement.axis_name),
         build_objective(config, _ring(parallel)),
         optimizer,
         build_views(config, dataset),
@@ -148,7 +148,7 @@ def is_normalized(config: Config) -> bool:
 
 def input_normalization(config: Config, dataset: Dataset) -> InputNormalization:
     """Return the mean image and factor that a configuration asks for."""
-    return measured_normalization(
+    return measure_normalization(
         clean_dataset(dataset, config.digit_strength),
         config.policy,
         config.strength,

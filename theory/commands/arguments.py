@@ -97,7 +97,7 @@ def add_start(parser: argparse.ArgumentParser, *, file: bool = False) -> None:
 
 def parse_times(text: str) -> np.ndarray:
     """Return the times of a comma list; inf is the end state."""
-    return np.array(_list_of(float, text))
+    return np.array(_parse_list(float, text))
 
 
 def parse_losses(text: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def parse_ascending(item: Callable[[str], Any]) -> Callable[[str], tuple]:
     """Return the type of comma lists whose items have the given type and ascend."""
 
     def parse(text: str) -> tuple:
-        values = _list_of(item, text)
+        values = _parse_list(item, text)
         if any(later <= earlier for earlier, later in itertools.pairwise(values)):
             raise argparse.ArgumentTypeError(f"is {text!r}, wanted ascending values, as in 1,2,3")
         return values
@@ -141,7 +141,7 @@ def parse_grid(text: str) -> np.ndarray:
     return spaced(first, last, size)
 
 
-def _list_of(item: Callable[[str], Any], text: str) -> tuple:
+def _parse_list(item: Callable[[str], Any], text: str) -> tuple:
     try:
         return tuple(item(part) for part in text.split(","))
     except ValueError:

@@ -69,13 +69,13 @@ def explorer_page(
         "toy": True,
         "modes": [{"name": name, "scale": scale, "alignment": kept} for name, scale, kept in _TOY],
     }
-    sources = [toy, *(_file_source(path, num_modes, range_tolerance) for path in paths)]
+    sources = [toy, *(_describe_file(path, num_modes, range_tolerance) for path in paths)]
     data = json.dumps({"sources": sources}).replace("</", "<\\/")
     template = resources.files("theory.commands").joinpath("explore.html").read_text("utf-8")
     return template.replace("__DATA__", data)
 
 
-def _file_source(path: str, num_modes: int, range_tolerance: float | None) -> dict[str, Any]:
+def _describe_file(path: str, num_modes: int, range_tolerance: float | None) -> dict[str, Any]:
     moments = read_moments(path)
     tolerance = range_tolerance or default_range_tolerance(moments)
     rank = check_moments(moments, range_tolerance=tolerance).rank

@@ -142,11 +142,11 @@ def descend(
             " multiple of num_snapshots, which is at least 1"
         )
     action = loss if isinstance(loss, Partial) else Partial(loss)
-    rates = _per_step(learning_rate, num_steps).reshape(num_snapshots, -1)
+    rates = _spread_over_steps(learning_rate, num_steps).reshape(num_snapshots, -1)
     return _layer_path(action, weights, rates, weight_decay, momentum)
 
 
-def _per_step(learning_rate, num_steps):
+def _spread_over_steps(learning_rate, num_steps):
     rates = jnp.asarray(learning_rate, float)
     if rates.ndim == 1 and rates.shape[0] != num_steps:
         raise InputError(

@@ -44,12 +44,12 @@ class MomentWindows(NamedTuple):
     def gradient(self, step: Scalar, gram: Matrix) -> Matrix:
         """Return the gradient in F on moments that are linear between the windows' centers."""
         left, right, part = _place(self.centers, step)
-        covariance = _between(self.covariances, left, right, part)
-        shared = _between(self.cross_covariances, left, right, part)
+        covariance = _interpolate(self.covariances, left, right, part)
+        shared = _interpolate(self.cross_covariances, left, right, part)
         gradient = moment_gradient(covariance, shared, gram)
         if self.closure is None:
             return gradient
-        weight = _between(self.closure, left, right, part)
+        weight = _interpolate(self.closure, left, right, part)
         return gradient + gaussian_closure(shared, gram, weight)
 
 
@@ -222,7 +222,7 @@ def driven_descent(
     _check_drive(rates, momentum, windows, initial_weights, weight_decay, num_snapshots)
     rates = jnp.asarray(rates).reshape(num_snapshots, -1)
     layers = tuple(map(jnp.asarray, initial_weights))
-    return _descent(windows, layers, rates, momentum, weight_decay)
+    return _descend(windows, layers, rates, momentum, weight_decay)
 
 
 def driven_flow(
@@ -312,7 +312,7 @@ def _check_drive(rates, momentum, windows, weights, weight_decay, num_snapshots)
 
 
 @jax.jit
-def _descent(windows, weights, rates, momentum, weight_decay):
+def _descend(windows, weights, rates, momentum, weight_decay):
     def move(state, rate):
         layers, velocities, step = state
         pulls = _layer_gradients(windows, step, layers)
@@ -377,5 +377,5 @@ def _place(centers, step):
     return left, right, jnp.clip(part, 0.0, 1.0)
 
 
-def _between(values, left, right, part):
+def _interpolate(values, left, right, part):
     return values[left] + part * (values[right] - values[left])

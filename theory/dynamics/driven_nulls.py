@@ -33,7 +33,7 @@ def constant_windows(windows: MomentWindows, moment: str) -> MomentWindows:
 
 def reversed_windows(windows: MomentWindows) -> MomentWindows:
     """Return the moments in reverse order, at the same centers."""
-    return _reordered(windows, np.arange(len(windows.centers))[::-1])
+    return _reorder(windows, np.arange(len(windows.centers))[::-1])
 
 
 def shuffled_windows(windows: MomentWindows, seed: int, *, block: int = 1) -> MomentWindows:
@@ -50,7 +50,7 @@ def shuffled_windows(windows: MomentWindows, seed: int, *, block: int = 1) -> Mo
     count = len(windows.centers)
     blocks = np.array_split(np.arange(count), max(1, -(-count // block)))
     order = np.random.default_rng(seed).permutation(len(blocks))
-    return _reordered(windows, np.concatenate([blocks[index] for index in order]))
+    return _reorder(windows, np.concatenate([blocks[index] for index in order]))
 
 
 def identity_on_top(weights: Weights) -> Weights:
@@ -151,6 +151,6 @@ def driven_nulls(
     }
 
 
-def _reordered(windows, order):
+def _reorder(windows, order):
     moved = jax.tree.map(lambda part: jnp.asarray(part)[order], windows)
     return moved._replace(centers=windows.centers)

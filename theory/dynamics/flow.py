@@ -155,7 +155,7 @@ def flow(
     decay = jnp.asarray(weight_decay, float)
     start = _Start(loss, layers, decay)
     grams, norms = _follow(start, jnp.asarray(times), solver, init is None, settings)
-    weights, outputs, values = _readings(loss, covariance, grams)
+    weights, outputs, values = _measure_spectra(loss, covariance, grams)
     return Course(jnp.asarray(times), grams, weights, outputs, values + 0.5 * decay * norms)
 
 
@@ -173,7 +173,7 @@ def _follow(start, times, solver, balanced, settings):
     depth = len(layers)
     known = is_known(*jax.tree.leaves((start, times)))
     balanced = balanced or (known and _is_balanced(layers))
-    modes = _common_modes(loss, layers[0]) if known and balanced and solver == "auto" else None
+    modes = _find_common_modes(loss, layers[0]) if known and balanced and solver == "auto" else None
     if modes is not None:
         return _mode_path(modes, times, decay, depth)
     finite, end = _finite_times(start, times, known and balanced)
@@ -237,7 +237,7 @@ def _is_balanced(layers):
     return True
 
 
-def _common_modes(loss, first):
+def _find_common_modes(loss, first):
     """Frame, scale, alignment and start of modes that never mix; None where there are none."""
     quadratic, linear = np.asarray(loss.quadratic), np.asarray(loss.linear)
     matrices = (quadratic, linear, np.asarray(first.T @ first))
@@ -289,7 +289,7 @@ def _map_value(loss, end_to_end):
 
 
 @jax.jit
-def _readings(loss, covariance, grams):
+def _measure_spectra(loss, covariance, grams):
     return (
         jax.vmap(weight_spectra)(grams),
         jax.vmap(functools.partial(layer_spectra, covariance))(grams),

@@ -128,7 +128,7 @@ def _curves(s, a, start, time, depth, late):
             then = jnp.minimum(then, 1e4 if curve.logistic else 1e300)
         return curve_value(then, depth, curve)
 
-    def rare(curve, mask):
+    def evaluate_rare(curve, mask):
         """Skipped when no mode needs it: these curves are seldom populated."""
         return jax.lax.cond(
             jnp.any(mask),
@@ -140,8 +140,8 @@ def _curves(s, a, start, time, depth, late):
     faded = start * (1.0 + 8.0 * odd * s**2 * start**odd * time) ** (-1.0 / odd)
     path = jnp.where(dead, faded, end + 0.0 * time)
     path = jnp.where(growing, end * along(GROWING, growing, fraction, 0.5), path)
-    path = jnp.where(shrinking, rare(SHRINKING, shrinking), path)
-    return jnp.where(dying, rare(DYING, dying), path)
+    path = jnp.where(shrinking, evaluate_rare(SHRINKING, shrinking), path)
+    return jnp.where(dying, evaluate_rare(DYING, dying), path)
 
 
 @_courses.defjvp

@@ -304,7 +304,7 @@ def _curve_time_jvp(depth, curve, primals, tangents):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _curve_value(time, depth, curve):
-    values, slopes = _table(depth, curve)
+    values, slopes = _tabulate(depth, curve)
     last = _NUM_NODES - 1
     node = curve.node(time)
     position = (node - _FIRST) * _NODES_PER_UNIT
@@ -332,7 +332,7 @@ def _curve_value_jvp(depth, curve, primals, tangents):
 
 
 @functools.lru_cache(maxsize=64)
-def _table(depth, curve):
+def _tabulate(depth, curve):
     """Coordinate at each node, by bisection, and its exact slope per node."""
     nodes = _FIRST + np.arange(_NUM_NODES) / _NODES_PER_UNIT
     times, rates = curve.node_time(nodes)

@@ -94,7 +94,7 @@ def _cosine_projector(
     fractions: Vector, temperature: float | Scalar, rank: int | None
 ) -> CosineProjector:
     fractions = jnp.asarray(fractions)
-    kept = _kept(fractions, rank)
+    kept = _select_kept(fractions, rank)
     lowest = jnp.min(fractions)
     level = _water_level(fractions - lowest, kept, 1.0 / jnp.asarray(temperature))
     variances = kept * _variance(level + (fractions - lowest))
@@ -111,7 +111,7 @@ def _cosine_projector(
     )
 
 
-def _kept(fractions: Vector, rank: int | None) -> Vector:
+def _select_kept(fractions: Vector, rank: int | None) -> Vector:
     if rank is None:
         return jnp.ones_like(fractions)
     if rank < 1:

@@ -183,7 +183,7 @@ def _path_jvp(settings, primals, tangents):
     given, tangent = primals[:3], tangents[:3]
     _, moved = jax.jvp(functools.partial(_replay, settings, grid), given, tangent)
     zero = np.zeros((), jax.dtypes.float0)
-    found = found._replace(path=_attached(settings, found.path, grid, *given))
+    found = found._replace(path=_attach(settings, found.path, grid, *given))
     return found, Integration(moved, zero, zero)
 
 
@@ -202,17 +202,17 @@ _compiled_path = jax.jit(_path, static_argnums=0)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attached(settings, path, grid, initial, times, arguments):
+def _attach(settings, path, grid, initial, times, arguments):
     """The path itself, for derivatives of derivatives: its own are those of the steps."""
     del settings, grid, initial, times, arguments
     return path
 
 
-@_attached.defjvp
+@_attach.defjvp
 def _attached_jvp(settings, primals, tangents):
     grid, given = primals[1], primals[2:]
     _, tangent = jax.jvp(functools.partial(_replay, settings, grid), given, tangents[2:])
-    return _attached(settings, *primals), tangent
+    return _attach(settings, *primals), tangent
 
 
 def _solve(settings, initial, times, arguments, tolerances, recorded):

@@ -22,7 +22,7 @@ class _State(NamedTuple):
     steps: Arr
 
 
-def minimized(
+def minimize(
     objective: Callable[[Point], Scalar],
     start: Point,
     tolerance: float,
@@ -143,7 +143,7 @@ def stationary_point(
       for those rotations.
     """
     fixed = functools.partial(_with_parameters, objective, parameters)
-    return minimized(fixed, start, 1e-13, max_steps=50, max_inner=200)
+    return minimize(fixed, start, 1e-13, max_steps=50, max_inner=200)
 
 
 def _with_parameters(objective, parameters, point):

@@ -128,11 +128,11 @@ def crossfit_alignment(moments: Moments, *, range_tolerance: float | None = None
             " half_cross_covariance: accumulate them, or use moments_from_views"
         )
     tolerance = default_range_tolerance(moments) if range_tolerance is None else range_tolerance
-    return _crossfitted(covariance, cross_covariance, tolerance)
+    return _crossfit(covariance, cross_covariance, tolerance)
 
 
 @jax.jit
-def _crossfitted(covariances, cross_covariances, tolerance):
+def _crossfit(covariances, cross_covariances, tolerance):
     def ratios(covariance, cross_covariance, other_covariance, other_cross_covariance):
         directions = generalized_eigenpairs(
             covariance, cross_covariance, range_tolerance=tolerance

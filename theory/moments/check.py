@@ -61,8 +61,8 @@ def check_moments(moments: Moments, *, range_tolerance: float | None = None) -> 
         covariance=moments.covariance, cross_covariance=moments.cross_covariance, mean=moments.mean
     )
     _check_counts(moments)
-    dim = _checked_dim("covariance", moments.covariance)
-    if _checked_dim("cross_covariance", moments.cross_covariance) != dim:
+    dim = _check_dim("covariance", moments.covariance)
+    if _check_dim("cross_covariance", moments.cross_covariance) != dim:
         raise InputError(
             f"covariance is {dim} × {dim} but cross_covariance has shape"
             f" {moments.cross_covariance.shape}: give both over the same features"
@@ -91,7 +91,7 @@ def _check_counts(moments: Moments) -> None:
             raise InputError(f"{name} is {value:g}, wanted a whole number of at least 2")
 
 
-def _checked_dim(name: str, matrix: Arr) -> int:
+def _check_dim(name: str, matrix: Arr) -> int:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
         raise InputError(f"{name} has shape {matrix.shape}, wanted a square matrix (dim, dim)")
     return matrix.shape[0]

@@ -110,10 +110,10 @@ def resampling_views(key: PRNGKeyArray, model: FeatureModel, images: int, views:
     _require_float64(model)
     keys = jax.random.split(key, 5)
     shape = (images, views, model.strength.shape[0])
-    signs = _signs(keys[0], (images, 1, shape[2]))
+    signs = _draw_signs(keys[0], (images, 1, shape[2]))
     kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
-    features = jnp.where(kept, signs, _signs(keys[2], shape))
-    return _noisy(keys[3:], model, features, shape)
+    features = jnp.where(kept, signs, _draw_signs(keys[2], shape))
+    return _add_noise(keys[3:], model, features, shape)
 
 
 def _require_float64(model: FeatureModel) -> None:
@@ -126,11 +126,11 @@ def _diagonal_moments(model: FeatureModel, variance: Features, shared: Features)
     return Moments(jnp.diag(variance + noise), jnp.diag(common), mean=jnp.zeros_like(variance))
 
 
-def _signs(key, shape):
+def _draw_signs(key, shape):
     return jax.random.rademacher(key, shape, float)
 
 
-def _noisy(keys, model, features, shape):
+def _add_noise(keys, model, features, shape):
     shared = model.shared_noise * jax.random.normal(keys[0], (shape[0], 1, shape[2]), float)
     noise = model.view_noise * jax.random.normal(keys[1], shape, float)
     return model.strength[None, None, :] * features + shared + noise

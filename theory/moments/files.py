@@ -35,7 +35,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
       InputError: No such file, not an npz file, truncated, or holding pickled objects.
     """
     try:
-        with _opened(path) as stream:
+        with _open_stream(path) as stream:
             # np.load accepts a bare pickle or a .npy too; only archives are wanted here.
             if not zipfile.is_zipfile(stream):
                 raise InputError(
@@ -165,7 +165,7 @@ def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
     Raises:
       InputError: The file cannot be written.
     """
-    with _replaced(path) as stream:
+    with _replace_file(path) as stream:
         # The annotation of savez knows no keyword but its own.
         named: dict[str, Any] = dict(arrays)
         np.savez(stream, **named)
@@ -188,29 +188,31 @@ def write_result(path: str | Path, **arrays: np.ndarray) -> None:
     if str(path) != "-" and Path(path).suffix != ".json":
         write_arrays(path, **arrays)
         return
-    listed = {name: _finite(np.asarray(array).tolist()) for name, array in arrays.items()}
+    listed = {
+        name: _replace_nonfinite(np.asarray(array).tolist()) for name, array in arrays.items()
+    }
     text = json.dumps(listed, indent=1) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    with _replaced(path) as stream:
+    with _replace_file(path) as stream:
         stream.write(text.encode())
 
 
-def _finite(value: Any) -> Any:
+def _replace_nonfinite(value: Any) -> Any:
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_replace_nonfinite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _opened(path: str | Path) -> Any:
+def _open_stream(path: str | Path) -> Any:
     if str(path) == "-":
         return io.BytesIO(sys.stdin.buffer.read())
     return Path(path).open("rb")
 
 
 @contextlib.contextmanager
-def _replaced(path: str | Path) -> Iterator[BinaryIO]:
+def _replace_file(path: str | Path) -> Iterator[BinaryIO]:
     """A stream whose content takes the place of a file once all of it is written."""
     path = Path(path)
     check_writable(path)

@@ -149,8 +149,8 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     known = is_known(first.views, second.views)
     if first.views is None or second.views is None or (known and first.views != second.views):
         raise InputError(
-            f"moments over {_shown(first.views)} and {_shown(second.views)} views an image cannot"
-            " be merged: accumulate both with the same number of views"
+            f"moments over {_format_count(first.views)} and {_format_count(second.views)} views an"
+            " image cannot be merged: accumulate both with the same number of views"
         )
     total = first.images + second.images
     weight = first.images / total
@@ -172,7 +172,7 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     )
 
 
-def _shown(count):
+def _format_count(count):
     return count if count is None or not is_known(count) else f"{float(count):g}"
 
 

@@ -30,7 +30,7 @@ class _State(NamedTuple):
     steps: Arr
 
 
-def followed(
+def follow_minimum(
     modes: Modes,
     loss: QuadraticLoss,
     weight_decay: Scalar,
@@ -100,7 +100,7 @@ def decayed_value(modes: Modes, loss: QuadraticLoss, weight_decay: Scalar, depth
     return value + 0.5 * depth * weight_decay * jnp.sum(modes.values ** (1.0 / depth))
 
 
-def modes_of(gram: Matrix, rank: int) -> Modes:
+def take_modes(gram: Matrix, rank: int) -> Modes:
     """The leading eigenpairs of a Gram, those at rounding level set to zero."""
     values, vectors = symmetric_eigenpairs(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -134,4 +134,4 @@ def _step(
     sizes, directions = symmetric_eigenpairs(0.5 * (target + target.T))
     kept = jnp.where(jnp.arange(sizes.shape[0]) >= sizes.shape[0] - rank, sizes, 0.0)
     columns = (frame.columns @ directions) * jnp.sqrt(jnp.maximum(kept, 0.0))[None, :]
-    return modes_of(columns @ columns.T, rank)
+    return take_modes(columns @ columns.T, rank)

@@ -24,7 +24,7 @@ from theory.linalg.newton import stationary_point
 from theory.linalg.powers import leading_power, psd_power
 from theory.linalg.spectral import symmetric_eigenpairs, symmetric_eigenvalues
 from theory.losses.quadratic import QuadraticLoss
-from theory.optimum.continuation import Modes, decayed_value, followed, modes_of
+from theory.optimum.continuation import Modes, decayed_value, follow_minimum, take_modes
 from theory.optimum.quadratic import Optimum, quadratic_optimum
 
 Path = Float[Arr, " points"] | Sequence[float]
@@ -94,14 +94,19 @@ def decayed_optimum(
       ([0.8732, 0.0], 1)
     """
     require_float64(
-        quadratic=loss.quadratic, linear=loss.linear, weight_decay=weight_decay, path=_array(path)
+        quadratic=loss.quadratic,
+        linear=loss.linear,
+        weight_decay=weight_decay,
+        path=_make_array(path),
     )
     require_depth(depth)
     require_rank(rank)
     require_weight_decay(weight_decay)
     require_branch(branch)
     dim = loss.quadratic.shape[0]
-    points = jnp.array([0.0, 1.0]) * weight_decay if path is None else jnp.asarray(_array(path))
+    points = (
+        jnp.array([0.0, 1.0]) * weight_decay if path is None else jnp.asarray(_make_array(path))
+    )
     _check_path(points, weight_decay)
     tolerance = loss.range_tolerance if range_tolerance is None else range_tolerance
     decay = jnp.asarray(weight_decay, float)
@@ -144,8 +149,10 @@ def _follow_decay(loss, weight_decay, points, range_tolerance, *, depth, rank, t
     )
     fixed = jax.lax.stop_gradient((inside, weight_decay, points))
     optimum = quadratic_optimum(fixed[0], rank=rank, range_tolerance=range_tolerance)
-    follow = functools.partial(followed, depth=depth, rank=rank, range_tolerance=range_tolerance)
-    modes = _along(modes_of(optimum.gram, rank), fixed[0], fixed[2], follow)
+    follow = functools.partial(
+        follow_minimum, depth=depth, rank=rank, range_tolerance=range_tolerance
+    )
+    modes = _follow_path(take_modes(optimum.gram, rank), fixed[0], fixed[2], follow)
     if to_global:
         modes = _without_losers(modes, fixed[0], fixed[1], depth, follow)
     modes = jax.lax.stop_gradient(modes)
@@ -187,7 +194,7 @@ def _curvature_roots(roots, variances, weight_decay, depth):
     return jnp.sqrt(curvature + depth * weight_decay + 1e-6 * jnp.max(curvature) + 1e-300)
 
 
-def _along(modes, loss, points, follow):
+def _follow_path(modes, loss, points, follow):
     """The minimum followed through every λ of the path, in small steps."""
     stretches = points.shape[0] - 1
     per_stretch = -(-_STEPS // stretches)
@@ -236,7 +243,7 @@ def _without_losers(modes, loss, weight_decay, depth, follow):
     return jax.lax.while_loop(lambda state: state[1], step, (modes, jnp.array(True)))[0]
 
 
-def _array(path):
+def _make_array(path):
     return path if path is None or isinstance(path, jax.Array) else np.asarray(path, float)
 
 

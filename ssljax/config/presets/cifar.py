@@ -10,7 +10,7 @@ from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, EvaluationConfig, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config.config import EncoderConfig as Encoder
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.presets.entry import NOT_MEASURED, Preset, steps_of
+from ssljax.config.presets.entry import NOT_MEASURED, Preset, count_steps
 
 NUM_IMAGES = 50_000
 RESNET18 = Encoder(depth=18, width=64)
@@ -20,7 +20,7 @@ _SOLO = "solo-learn, ResNet-18, batch 256, 1000 epochs, online probe; its recipe
 _KOBAK = "dkobak/simclr-cifar10, the same recipe in PyTorch, three seeds"
 
 
-def cifar_config(
+def make_cifar_config(
     data: str,
     epochs: int,
     batch_size: int,
@@ -48,7 +48,7 @@ def cifar_config(
         loss=loss,
         optimizer=optimizer,
         batch_size=batch_size,
-        num_steps=steps_of(epochs, NUM_IMAGES, batch_size),
+        num_steps=count_steps(epochs, NUM_IMAGES, batch_size),
         checkpoint_every=10 * epoch,
         log_every=epoch,
         moments=MomentsConfig(
@@ -60,7 +60,7 @@ def cifar_config(
 
 
 def _simclr(data: str, epochs: int) -> Preset:
-    config = cifar_config(
+    config = make_cifar_config(
         data,
         epochs,
         512,
@@ -94,7 +94,7 @@ def _spectral(data: str) -> Preset:
         summary=f"Spectral contrastive loss on {TITLES[data]}, a linear head of depth two.",
         details="The feature is centered, not normalized, so that theory speaks of the head.",
         config=dataclasses.replace(
-            cifar_config(
+            make_cifar_config(
                 data,
                 200,
                 512,
@@ -172,12 +172,12 @@ _METHODS = {
 }
 
 
-def _method(method: str, data: str) -> Preset:
+def _make_method(method: str, data: str) -> Preset:
     title, head, loss, optimizer, accuracies = _METHODS[method]
     return Preset(
         name=f"{method}_{data}_1000ep",
         summary=f"{title} on {TITLES[data]} with a ResNet-18, 1000 epochs.",
-        config=cifar_config(data, 1000, 256, head, loss, optimizer),
+        config=make_cifar_config(data, 1000, 256, head, loss, optimizer),
         expected=f"{accuracies[list(TITLES).index(data)]:.1f} % probe",
         source=_SOLO,
     )
@@ -186,5 +186,5 @@ def _method(method: str, data: str) -> Preset:
 CIFAR = (
     *(_simclr(data, epochs) for data in TITLES for epochs in (100, 200, 1000)),
     *(_spectral(data) for data in TITLES),
-    *(_method(method, data) for method in _METHODS for data in TITLES),
+    *(_make_method(method, data) for method in _METHODS for data in TITLES),
 )

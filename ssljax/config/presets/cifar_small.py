@@ -19,7 +19,7 @@ _SMALL = Config(
 )
 
 
-def _small(method: str, loss: str, head: HeadConfig, optimizer: Optimizer) -> Preset:
+def _make_small(method: str, loss: str, head: HeadConfig, optimizer: Optimizer) -> Preset:
     config = Config(
         data=_SMALL.data,
         policy=_SMALL.policy,
@@ -88,16 +88,18 @@ CIFAR_SMALL = (
             evaluation=EvaluationConfig(every=50),
         ),
     ),
-    _small(
+    _make_small(
         "spectral",
         "spectral",
         HeadConfig(widths=(64, 32)),
         Optimizer(learning_rate=0.01, warmup_steps=50, weight_decay=1e-3, head_weight_decay=0.05),
     ),
-    _small("supcon", "supervised_contrastive", _SMALL.head, _SGD),
-    _small("vicreg", "vicreg", _EXPANDER, Optimizer(learning_rate=0.02, warmup_steps=50)),
-    _small("barlow", "barlow_twins", _EXPANDER, Optimizer(learning_rate=0.05, warmup_steps=50)),
-    _small(
+    _make_small("supcon", "supervised_contrastive", _SMALL.head, _SGD),
+    _make_small("vicreg", "vicreg", _EXPANDER, Optimizer(learning_rate=0.02, warmup_steps=50)),
+    _make_small(
+        "barlow", "barlow_twins", _EXPANDER, Optimizer(learning_rate=0.05, warmup_steps=50)
+    ),
+    _make_small(
         "byol",
         "byol",
         HeadConfig(kind="mlp", widths=(128, 64), norm="batch", predictor_widths=(128,)),

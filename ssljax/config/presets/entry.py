@@ -36,6 +36,6 @@ class Preset:
         return f"python -m ssljax train {self.name}{data_dir}"
 
 
-def steps_of(epochs: int, num_images: int, batch_size: int) -> int:
+def count_steps(epochs: int, num_images: int, batch_size: int) -> int:
     """Steps of so many epochs; an epoch leaves its last, partial batch out."""
     return epochs * (num_images // batch_size)

@@ -6,7 +6,7 @@ from ssljax.augment.policies import SIMCLR_POLICY
 from ssljax.config.config import Config, HeadConfig, LossConfig, MomentsConfig
 from ssljax.config.config import EncoderConfig as Encoder
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.presets.entry import Preset, steps_of
+from ssljax.config.presets.entry import Preset, count_steps
 
 _NUM_IMAGES = 1_281_167
 _BATCH = 4096
@@ -44,7 +44,7 @@ IMAGENET = (
                 head_weight_decay=1e-6,
             ),
             batch_size=_BATCH,
-            num_steps=steps_of(100, _NUM_IMAGES, _BATCH),
+            num_steps=count_steps(100, _NUM_IMAGES, _BATCH),
             checkpoint_every=_EPOCH,
             log_every=50,
             moments=MomentsConfig(views=2, layers=("embedding",)),

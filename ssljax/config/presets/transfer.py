@@ -9,8 +9,8 @@ import dataclasses
 from ssljax.augment.policies import IDENTITY, Policy
 from ssljax.config.config import Config, HeadConfig, LossConfig
 from ssljax.config.config import OptimizerConfig as Optimizer
-from ssljax.config.presets.cifar import CIFAR_POLICY, NUM_IMAGES, cifar_config
-from ssljax.config.presets.entry import Preset, steps_of
+from ssljax.config.presets.cifar import CIFAR_POLICY, NUM_IMAGES, make_cifar_config
+from ssljax.config.presets.entry import Preset, count_steps
 
 _MLP = HeadConfig(kind="mlp", widths=(512, 128))
 _NO_CROP = Policy(
@@ -25,15 +25,15 @@ _NO_CROP = Policy(
 )
 
 
-def _constant(config: Config, epochs: int, name: str = "sgd") -> Config:
+def _hold_rate(config: Config, epochs: int, name: str = "sgd") -> Config:
     """The configuration at a constant learning rate, without warm-up."""
     optimizer = dataclasses.replace(config.optimizer, name=name, final_fraction=1.0)
-    steps = steps_of(epochs, NUM_IMAGES, config.batch_size)
+    steps = count_steps(epochs, NUM_IMAGES, config.batch_size)
     return dataclasses.replace(config, optimizer=optimizer, num_steps=steps)
 
 
 def _coarse_supcon(name: str, head: HeadConfig, head_text: str) -> Preset:
-    config = cifar_config(
+    config = make_cifar_config(
         "cifar100_coarse",
         400,
         512,
@@ -46,12 +46,12 @@ def _coarse_supcon(name: str, head: HeadConfig, head_text: str) -> Preset:
         name=name,
         summary=f"SupCon on the 20 superclasses of CIFAR-100, {head_text}.",
         details="Then `python -m ssljax probe RUN --on cifar100` for the 100 fine classes.",
-        config=_constant(dataclasses.replace(config, policy=policy), 400),
+        config=_hold_rate(dataclasses.replace(config, policy=policy), 400),
     )
 
 
 def _coarse_supervised(name: str, head: HeadConfig, head_text: str) -> Preset:
-    config = cifar_config(
+    config = make_cifar_config(
         "cifar100_coarse",
         200,
         128,
@@ -63,12 +63,12 @@ def _coarse_supervised(name: str, head: HeadConfig, head_text: str) -> Preset:
         name=name,
         summary=f"Cross-entropy on the 20 superclasses of CIFAR-100, {head_text}.",
         details="Clean images. Then `python -m ssljax probe RUN --on cifar100`.",
-        config=_constant(dataclasses.replace(config, policy=IDENTITY, views=1), 200),
+        config=_hold_rate(dataclasses.replace(config, policy=IDENTITY, views=1), 200),
     )
 
 
 def _digits_on_images(name: str, head: HeadConfig, head_text: str) -> Preset:
-    config = cifar_config(
+    config = make_cifar_config(
         "mnist_on_cifar",
         400,
         512,
@@ -81,11 +81,11 @@ def _digits_on_images(name: str, head: HeadConfig, head_text: str) -> Preset:
         name=name,
         summary=f"SimCLR on digits over CIFAR-10, where augmentation drops digits; {head_text}.",
         details="Labels are the digits: vary --digit-strength and --digit-drop.",
-        config=_constant(dataclasses.replace(config, **changes), 400, "adam"),
+        config=_hold_rate(dataclasses.replace(config, **changes), 400, "adam"),
     )
 
 
-def _fixed(kappa: float) -> tuple[HeadConfig, str]:
+def _make_fixed_head(kappa: float) -> tuple[HeadConfig, str]:
     return HeadConfig(kind="reweight", kappa=kappa), f"fixed head of kappa {kappa}"
 
 
@@ -94,9 +94,9 @@ _STRONG = 1.18
 
 TRANSFER = (
     _digits_on_images("mnist_on_cifar", _MLP, "trained head"),
-    _digits_on_images("mnist_on_cifar_fixed", *_fixed(1.05)),
+    _digits_on_images("mnist_on_cifar_fixed", *_make_fixed_head(1.05)),
     _coarse_supcon("supcon_cifar100_coarse", _MLP, "trained head"),
-    _coarse_supcon("supcon_cifar100_coarse_fixed", *_fixed(_STRONG)),
+    _coarse_supcon("supcon_cifar100_coarse_fixed", *_make_fixed_head(_STRONG)),
     _coarse_supervised("supervised_cifar100_coarse", _MLP, "trained head"),
-    _coarse_supervised("supervised_cifar100_coarse_fixed", *_fixed(_STRONG)),
+    _coarse_supervised("supervised_cifar100_coarse_fixed", *_make_fixed_head(_STRONG)),
 )

@@ -31,7 +31,7 @@ from ssljax.config.presets import PRESETS
 from ssljax.data.datasets import load_dataset
 from ssljax.nets.initialization import read_head_weights
 from ssljax.runs.report import write_report
-from ssljax.runs.sweep_plan import parsed_axis, parsed_seeds, sweep_cells
+from ssljax.runs.sweep_plan import parse_axis, parse_seeds, sweep_cells
 from ssljax.system.errors import UsageError
 from theory.linalg.errors import InputError
 from theory.moments.files import read_layers, read_moments
@@ -209,7 +209,7 @@ _GRIDS = st.lists(st.one_of(_TEXTS, st.text(alphabet="strengh=0123.,/seed-", max
 def _planned(grids, seeds):
     try:
         cells = sweep_cells(
-            Config(), [parsed_axis(Config(), text) for text in grids], parsed_seeds(seeds)
+            Config(), [parse_axis(Config(), text) for text in grids], parse_seeds(seeds)
         )
     except UsageError as error:
         _one_line(error)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssljax.data.batches import batch_indices, epoch_constants, permuted, permuted_on_host
+from ssljax.data.batches import batch_indices, epoch_constants, permute, permute_on_host
 from ssljax.system.errors import UsageError
 
 compiled = jax.jit(batch_indices, static_argnums=(2, 3, 4))
@@ -11,7 +11,7 @@ compiled = jax.jit(batch_indices, static_argnums=(2, 3, 4))
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 16, 17, 240, 1797])
 def test_the_permutation_is_a_bijection_of_every_size(size):
-    values = jax.jit(permuted, static_argnums=2)(jax.random.key(size), jnp.arange(size), size)
+    values = jax.jit(permute, static_argnums=2)(jax.random.key(size), jnp.arange(size), size)
     np.testing.assert_array_equal(np.sort(values), np.arange(size))
 
 
@@ -50,7 +50,7 @@ def test_a_batch_depends_on_key_and_step_alone_also_inside_a_scan():
 def test_places_and_pairs_of_the_permutation_are_uniform():
     count, size = 20_000, 10
     keys = jax.random.split(jax.random.key(0), count)
-    orders = np.asarray(jax.vmap(lambda key: permuted(key, jnp.arange(size), size))(keys))
+    orders = np.asarray(jax.vmap(lambda key: permute(key, jnp.arange(size), size))(keys))
     places = np.stack([np.bincount(orders[:, i], minlength=size) for i in range(size)])
     chi_square = ((places - count / size) ** 2 / (count / size)).sum()
     assert 81 - 5 * np.sqrt(162) < chi_square < 81 + 5 * np.sqrt(162)
@@ -63,7 +63,7 @@ def test_places_and_pairs_of_the_permutation_are_uniform():
 
 
 def test_neighbors_of_a_large_permutation_are_unrelated():
-    values = np.asarray(permuted(jax.random.key(1), jnp.arange(50_000), 50_000)) / 50_000
+    values = np.asarray(permute(jax.random.key(1), jnp.arange(50_000), 50_000)) / 50_000
     for lag in (1, 2, 224):
         assert abs(np.corrcoef(values[:-lag], values[lag:])[0, 1]) < 4 / np.sqrt(50_000)
 
@@ -95,5 +95,5 @@ def test_the_host_evaluates_the_same_permutations(size):
     positions = np.random.default_rng(0).integers(0, size, count)
     constants = np.asarray(epoch_constants(key, 3))
     for epoch in (0, 2):
-        device = permuted(jax.random.fold_in(key, epoch), jnp.asarray(positions), size)
-        np.testing.assert_array_equal(permuted_on_host(constants[epoch], positions, size), device)
+        device = permute(jax.random.fold_in(key, epoch), jnp.asarray(positions), size)
+        np.testing.assert_array_equal(permute_on_host(constants[epoch], positions, size), device)

@@ -14,7 +14,7 @@ from ssljax.data.composites import (
     resize_gray,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.data.sources import source_of
+from ssljax.data.sources import wrap_dataset
 from ssljax.system.errors import UsageError
 
 # Every image is flat and its level names its class and its number: pictures can be read back.
@@ -92,7 +92,7 @@ def test_training_and_validation_show_different_objects(monkeypatch):
     sources = {"cifar10": IMAGES, "mnist": DIGITS}
     monkeypatch.setattr("ssljax.data.composites._HELD_OUT", 2)
     monkeypatch.setattr(
-        "ssljax.data.composites.open_split", lambda name, *rest: source_of(sources[name])
+        "ssljax.data.composites.open_split", lambda name, *rest: wrap_dataset(sources[name])
     )
     monkeypatch.setattr("ssljax.data.composites.DESIGNS", {"train": SMALL, "val": SMALL})
     numbers = {}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ssljax.config.config import Config
-from ssljax.data.run_data import Reading, measured_images, training_data
+from ssljax.data.run_data import Reading, read_measured_images, read_training_data
 from ssljax.measure.measurements import load_pair
 from ssljax.system.errors import UsageError
 
@@ -28,30 +28,30 @@ SMALL = 1000 / 2**30
 
 
 def test_a_small_set_is_in_memory_and_what_is_damaged_is_said(config, capsys):
-    dataset, source = training_data(config, "train")
+    dataset, source = read_training_data(config, "train")
     assert source is None
     assert dataset.images[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200, 20, 60, 100, 140, 180]
     assert capsys.readouterr().err.startswith("1 damaged image of")
     with pytest.raises(UsageError, match=r"11\.png cannot be decoded"):
-        training_data(config._replace(on_damaged="refuse"), "train")
+        read_training_data(config._replace(on_damaged="refuse"), "train")
 
 
 def test_a_large_set_is_streamed_and_a_sample_of_it_read(config, capsys):
-    dataset, source = training_data(config._replace(resident_gib=SMALL), "train")
+    dataset, source = read_training_data(config._replace(resident_gib=SMALL), "train")
     assert source is not None
     assert len(source) == 12
     # 5 of 12 fit; evenly spaced, the damaged last one is left out.
     assert dataset.images[:, 0, 0, 0].tolist() == [0, 80, 200, 100]
     assert "measuring on 5 of 12 images, evenly spaced" in capsys.readouterr().err
-    everything, source = training_data(config._replace(stream="always"), "train")
+    everything, source = read_training_data(config._replace(stream="always"), "train")
     assert source is not None
     assert len(everything) == 11
 
 
 def test_features_of_a_large_set_are_measured_on_what_fits(config):
     small = config._replace(resident_gib=SMALL)
-    assert len(measured_images(small, "test")) == 5
-    assert len(measured_images(config, "test")) == 12
+    assert len(read_measured_images(small, "test")) == 5
+    assert len(read_measured_images(config, "test")) == 12
 
 
 def test_an_evaluation_of_what_fits_names_its_numbers_and_the_option(config, capsys):
@@ -65,19 +65,19 @@ def test_an_evaluation_of_what_fits_names_its_numbers_and_the_option(config, cap
 
 def test_a_large_set_that_must_not_be_streamed_is_refused(config):
     with pytest.raises(UsageError, match=r"--stream auto.*--resident-gib"):
-        training_data(config._replace(stream="never", resident_gib=SMALL), "train")
+        read_training_data(config._replace(stream="never", resident_gib=SMALL), "train")
 
 
 def test_what_is_in_memory_anyway_is_streamed_only_when_asked():
     digits = Reading("digits")
-    assert training_data(digits, "train").source is None
-    dataset, source = training_data(digits._replace(stream="always"), "train")
+    assert read_training_data(digits, "train").source is None
+    dataset, source = read_training_data(digits._replace(stream="always"), "train")
     assert source is not None
     np.testing.assert_array_equal(source.read([7])[0].image, dataset.images[7])
 
 
 def test_photographs_are_kept_whole_for_random_crops_and_measured_in_the_middle(config):
-    dataset, _ = training_data(config._replace(crops=True), "train")
+    dataset, _ = read_training_data(config._replace(crops=True), "train")
     assert dataset.images.shape[1:] == (11, 10, 3)  # 10 = 9/7 of 8, and the row of aspects
     assert dataset.image_shape == (8, 8, 3)
-    assert measured_images(config._replace(crops=True), "test").images.shape[1:] == (8, 8, 3)
+    assert read_measured_images(config._replace(crops=True), "test").images.shape[1:] == (8, 8, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssljax.data.batches import batch_indices
-from ssljax.data.sources import Damaged, Dataset, Example, ImageSource, source_of
+from ssljax.data.sources import Damaged, Dataset, Example, ImageSource, wrap_dataset
 from ssljax.data.streaming import Stream, ahead_on_device
 from ssljax.system.errors import UsageError
 
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 DATA = Dataset(
     RNG.integers(0, 256, (SIZE, 4, 4, 3)).astype(np.uint8), np.arange(SIZE) % 7, 1 / 255, 7, "some"
 )
-SOURCE = source_of(DATA)
+SOURCE = wrap_dataset(DATA)
 KEY = jax.random.key(5)
 indices_of = jax.jit(lambda step: batch_indices(KEY, step, SIZE, BATCH, "epoch"))
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from ssljax.config.config import EvaluationConfig
-from ssljax.data.clean_images import images_like
+from ssljax.data.clean_images import resize_images_like
 from ssljax.data.datasets import Dataset
-from ssljax.measure.evaluation import evaluation
+from ssljax.measure.evaluation import measure_accuracies
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.probe import linear_probe
 from ssljax.measure.probe_protocols import probe_path
 from ssljax.measure.robust_probe import group_accuracy
-from ssljax.nets.network import Network, named_layers
+from ssljax.nets.network import Network, resolve_layers
 from ssljax.system.errors import UsageError
 from ssljax.training.state import TrainState
 
@@ -58,7 +58,7 @@ PAIR = (_features(TRAIN), TRAIN.labels, _features(TEST), TEST.labels)
 
 def _evaluated(train=TRAIN, test=TEST, **changes):
     settings = EvaluationConfig(**({"layers": ("feature",), "neighbors": 5} | changes))
-    return evaluation(NETWORK, STATE, train, test, settings, progress=False)
+    return measure_accuracies(NETWORK, STATE, train, test, settings, progress=False)
 
 
 def test_every_layer_is_read_from_one_pass_over_the_features():
@@ -100,26 +100,26 @@ def test_groups_add_worst_group_accuracies():
 
 
 def test_all_means_each_layer_once_but_the_input_and_a_wrong_name_is_refused():
-    assert named_layers(NETWORK, ("all",)) == ("feature", "embedding")
+    assert resolve_layers(NETWORK, ("all",)) == ("feature", "embedding")
     # The last layer of a head is the embedding.
     headed = NETWORK._replace(layers=("input", "feature", "head1", "head2", "embedding"))
-    assert named_layers(headed, ("all",)) == ("feature", "head1", "embedding")
-    assert named_layers(NETWORK, ("input",)) == ("input",)
+    assert resolve_layers(headed, ("all",)) == ("feature", "head1", "embedding")
+    assert resolve_layers(NETWORK, ("input",)) == ("input",)
     with pytest.raises(UsageError, match="no layer 'head9'"):
-        named_layers(NETWORK, ("feature", "head9"))
+        resolve_layers(NETWORK, ("feature", "head9"))
 
 
 def test_transferred_images_take_the_size_and_channels_of_the_network():
     gray = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
-    same = images_like(gray, (4, 4, 3))
+    same = resize_images_like(gray, (4, 4, 3))
     np.testing.assert_array_equal(same, np.repeat(gray, 3, axis=3))
-    small = images_like(gray, (2, 2, 1))
+    small = resize_images_like(gray, (2, 2, 1))
     # Halving with antialiasing keeps a linear ramp: symmetric about its mean.
     assert small.shape == (2, 2, 2, 1)
     assert abs(small[0].mean() - gray[0].mean()) <= 0.5
-    assert images_like(gray, (4, 4, 1)) is gray
+    assert resize_images_like(gray, (4, 4, 1)) is gray
     with pytest.raises(UsageError, match="3 channels for a network trained on 1"):
-        images_like(same, (4, 4, 1))
+        resize_images_like(same, (4, 4, 1))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ PARAMS = jax.random.normal(jax.random.key(0), (16, 5))
 
 def recorded_views(views, policy=DIGITS_POLICY, strength=0.4):
     """The very views that `layer_sums` draws, one image at a time, and their random halves."""
-    from ssljax.data.batches import permuted
+    from ssljax.data.batches import permute
 
     order_key, view_key = jax.random.split(KEY)
     draw = jax.jit(lambda keys, x: augment(keys, x, policy, strength))
@@ -45,7 +45,7 @@ def recorded_views(views, policy=DIGITS_POLICY, strength=0.4):
         keys = jax.random.split(jax.random.fold_in(view_key, index), views)
         pixels = jnp.repeat(jnp.asarray(image, jnp.float32)[None] / 16, views, axis=0)
         result.append(np.asarray(draw(keys, pixels), np.float64).reshape(views, -1))
-    order = np.asarray(permuted(order_key, jnp.arange(len(IMAGES)), len(IMAGES)))
+    order = np.asarray(permute(order_key, jnp.arange(len(IMAGES)), len(IMAGES)))
     return np.stack(result), (order[:11], order[11:])
 
 

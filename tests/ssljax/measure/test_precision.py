@@ -44,9 +44,9 @@ def measuring_functions():
     path = settle.settling_path(20, learning_rate=0.1, weight_decay=0.0)
     sums = {"x": moments._Sums(np.zeros((4, 4)), np.zeros((4, 4)), np.zeros(4))}
     yield "sums", moments._add, (None, sums, {"x": views})
-    yield "neighbors", neighbors._votes, (x, labels, x, 0.1, 2, 3)
+    yield "neighbors", neighbors._count_votes, (x, labels, x, 0.1, 2, 3)
     yield "probe", probe._fit, (x, labels, jnp.ones(12), start, 0.1, 5, 1e-5)
-    yield "sgd_probe", sgd_probe._descent, (x, labels, key, 0.1, 0.1, 0.9, 3, 2, 4)
+    yield "sgd_probe", sgd_probe._descend, (x, labels, key, 0.1, 0.1, 0.9, 3, 2, 4)
     yield "settle", settle.settle_head, (weights, views, key, path)
     gradients = partial(settle.head_gradients.lower, batches=2)
     yield "head_gradients", type("Lowered", (), {"lower": gradients}), (weights, views, key)

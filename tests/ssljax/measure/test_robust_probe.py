@@ -3,7 +3,7 @@ import pytest
 
 from ssljax.measure.probe import linear_probe
 from ssljax.measure.probe_protocols import few_shot_accuracy
-from ssljax.measure.robust_probe import balanced_rows, group_accuracy, retrained_probe
+from ssljax.measure.robust_probe import draw_balanced_rows, group_accuracy, retrain_probe
 from ssljax.system.errors import UsageError
 
 
@@ -30,10 +30,10 @@ def test_group_accuracy_counts_by_group():
 
 def test_a_balanced_subset_has_equal_groups_without_repetition():
     groups = np.repeat([0, 1, 3], [50, 7, 20])
-    rows = balanced_rows(groups, 0)
+    rows = draw_balanced_rows(groups, 0)
     assert np.bincount(groups[rows]).tolist() == [7, 7, 0, 7]
     assert len(set(rows.tolist())) == 21
-    assert set(rows.tolist()) != set(balanced_rows(groups, 1).tolist())
+    assert set(rows.tolist()) != set(draw_balanced_rows(groups, 1).tolist())
 
 
 def test_retraining_on_balanced_data_repairs_the_worst_group():
@@ -41,7 +41,7 @@ def test_retraining_on_balanced_data_repairs_the_worst_group():
     held_out, test = shifted(1, 600, 0.5), shifted(2, 2000, 0.5)
     plain = linear_probe(*train[:2], *test[:2], num_classes=2)
     before = group_accuracy(plain.predictions, test[1], test[2])
-    after = retrained_probe(train[0], *held_out, *test, seed=0, refits=5)
+    after = retrain_probe(train[0], *held_out, *test, seed=0, refits=5)
     # Without the shortcut the core feature alone decides: at best Phi(1.3) = .90 in every group.
     assert before.worst < 0.7
     assert after.test.worst > 0.86
@@ -53,8 +53,8 @@ def test_retraining_on_balanced_data_repairs_the_worst_group():
 
 def test_test_data_decides_nothing_in_retraining():
     train, held_out, test = shifted(0, 300, 0.9), shifted(1, 300, 0.5), shifted(2, 50, 0.5)
-    first = retrained_probe(train[0], *held_out, *test, seed=0, refits=2)
-    second = retrained_probe(train[0], *held_out, -test[0], *test[1:], seed=0, refits=2)
+    first = retrain_probe(train[0], *held_out, *test, seed=0, refits=2)
+    second = retrain_probe(train[0], *held_out, -test[0], *test[1:], seed=0, refits=2)
     np.testing.assert_array_equal(first.weights, second.weights)
 
 
@@ -62,7 +62,7 @@ def test_three_classes_are_retrained_one_against_the_rest():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300)
     features = rng.normal(size=(300, 4)) + 4 * np.eye(4)[labels]
-    result = retrained_probe(
+    result = retrain_probe(
         features, features, labels, labels, features, labels, labels, seed=0, refits=2
     )
     assert result.test.worst > 0.95
@@ -74,7 +74,7 @@ def test_a_group_of_one_is_refused():
     groups = np.zeros(50, int)
     groups[0] = 1
     with pytest.raises(UsageError, match="two held-out examples"):
-        retrained_probe(train[0], *train[:2], groups, *train, seed=0)
+        retrain_probe(train[0], *train[:2], groups, *train, seed=0)
 
 
 def test_more_shots_are_better_and_draws_give_the_error():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ssljax.nets.convolution import convolved, num_parts
+from ssljax.nets.convolution import convolve, num_parts
 from ssljax.system.cpu import compiler_options, keep_freed_memory
 
 
@@ -42,7 +42,7 @@ def _value_and_gradients(function, x, kernel):
 def test_output_and_gradients_are_those_of_the_plain_convolution(side, stride, inputs, size, parts):
     x, kernel = _case(side, inputs, size)
     assert num_parts(x.shape[0], x.nbytes) == parts
-    got = _value_and_gradients(lambda x, k: convolved(x, k, stride, train=True), x, kernel)
+    got = _value_and_gradients(lambda x, k: convolve(x, k, stride, train=True), x, kernel)
     wanted = _value_and_gradients(lambda x, k: _plain(x, k, stride), x, kernel)
     for ours, plain in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         # Sums of up to 2^15 products, rounded to 24 bits.
@@ -52,10 +52,10 @@ def test_output_and_gradients_are_those_of_the_plain_convolution(side, stride, i
 
 def test_a_batch_divided_over_devices_gives_the_same_gradient():
     x, kernel = _case(3, 16, 32)
-    wanted = _value_and_gradients(lambda x, k: convolved(x, k, 1, train=True), x, kernel)
+    wanted = _value_and_gradients(lambda x, k: convolve(x, k, 1, train=True), x, kernel)
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     divided = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
-    got = _value_and_gradients(lambda x, k: convolved(x, k, 1, train=True), divided, kernel)
+    got = _value_and_gradients(lambda x, k: convolve(x, k, 1, train=True), divided, kernel)
     scale = float(jnp.max(jnp.abs(wanted[1][1])))
     np.testing.assert_allclose(got[1][1], wanted[1][1], atol=2e-6 * scale, rtol=0)
 
@@ -64,7 +64,7 @@ def test_evaluation_can_be_differentiated_forwards():
     x, kernel = _case(3, 16, 32)
 
     def derivative(x, direction):
-        return jax.jvp(lambda x: convolved(x, kernel, 1, train=False), (x,), (direction,))[1]
+        return jax.jvp(lambda x: convolve(x, kernel, 1, train=False), (x,), (direction,))[1]
 
     # Lowered, not only traced: a hand-written backward pass fails no earlier.
     assert jax.jit(derivative).lower(x, x).out_info.shape == (32, 32, 32, 8)

@@ -17,11 +17,11 @@ from ssljax.runs.checkpoint import (
     SaveFailed,
     abstract,
     best_step,
+    list_saved_steps,
     restore_newest,
-    saved_steps,
     set_aside,
 )
-from ssljax.runs.manifest import Manifest, check_files, saved_history, seal
+from ssljax.runs.manifest import Manifest, check_files, read_saved_history, seal
 from ssljax.system.errors import UsageError
 from ssljax.training.parallel import make_mesh
 
@@ -73,7 +73,7 @@ def _truncate(path):
 
 def test_the_newest_checkpoint_comes_back_whole_and_only_the_newest_few_are_kept(tmp_path):
     _save(tmp_path, (1, 2, 3, 4), keep=2)
-    assert saved_steps(tmp_path) == (3, 4)
+    assert list_saved_steps(tmp_path) == (3, 4)
     restored = restore_newest(tmp_path, _wanted())
     assert restored is not None
     assert (restored.step, restored.damaged) == (4, ())
@@ -81,7 +81,7 @@ def test_the_newest_checkpoint_comes_back_whole_and_only_the_newest_few_are_kept
 
 
 def test_an_empty_folder_has_nothing_to_restore(tmp_path):
-    assert saved_steps(tmp_path) == ()
+    assert list_saved_steps(tmp_path) == ()
     assert restore_newest(tmp_path, _wanted()) is None
 
 
@@ -95,7 +95,7 @@ def test_what_a_killed_save_left_is_cleared_away(tmp_path):
 
 def test_saving_while_another_save_runs_is_never_skipped(tmp_path):
     _save(tmp_path, range(1, 8))
-    assert saved_steps(tmp_path) == tuple(range(1, 8))
+    assert list_saved_steps(tmp_path) == tuple(range(1, 8))
 
 
 def test_a_state_may_be_donated_right_after_its_save_started(tmp_path):
@@ -141,7 +141,7 @@ def test_a_damaged_step_is_set_aside_so_that_it_can_be_saved_again(tmp_path):
     assert set_aside(tmp_path, 2) == tmp_path / "damaged" / "2"
     _save(tmp_path, (2,))
     assert set_aside(tmp_path, 2) == tmp_path / "damaged" / "2-1"
-    assert saved_steps(tmp_path) == (1,)
+    assert list_saved_steps(tmp_path) == (1,)
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +253,8 @@ def test_a_manifest_that_was_written_over_is_recognized(sealed, tmp_path):
 
 
 def test_the_lines_of_metrics_are_kept_with_the_state(sealed):
-    assert saved_history(sealed / "checkpoints" / "2") == b'{"step": 1}\n'
-    assert saved_history(sealed / "checkpoints" / "9") is None
+    assert read_saved_history(sealed / "checkpoints" / "2") == b'{"step": 1}\n'
+    assert read_saved_history(sealed / "checkpoints" / "9") is None
 
 
 def _sealed_steps(workdir, metrics, name="loss", keep=2):
@@ -265,7 +265,7 @@ def _sealed_steps(workdir, metrics, name="loss", keep=2):
         folder.mkdir(parents=True)
         seal(folder, Manifest(metric, name), b"")
         checkpoints._remove_old()
-    return saved_steps(workdir)
+    return list_saved_steps(workdir)
 
 
 def test_the_best_is_kept_beside_the_newest(tmp_path):

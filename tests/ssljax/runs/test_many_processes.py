@@ -20,7 +20,7 @@ import pytest
 from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.data.datasets import Dataset
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.system.distributed import Cluster, is_first, join, leave
 from ssljax.training.observers import Observer
 from ssljax.training.parallel import copy_locally
@@ -187,7 +187,7 @@ def _run(command: list[str], seconds: float = 300) -> subprocess.CompletedProces
 def _saved(workdir: Path, process: subprocess.Popen[str], count: int) -> None:
     """Wait until a run has saved so many times."""
     deadline = time.monotonic() + 240
-    while len(saved_steps(workdir)) < count:
+    while len(list_saved_steps(workdir)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -268,7 +268,7 @@ def test_sigterm_stops_both_at_one_step_and_the_command_resumes(whole, tmp_path)
     assert process.returncode == 143, error
     steps = set(re.findall(r"stopped by SIGTERM after step (\d+)", error))
     assert len(steps) == 1, error
-    assert int(steps.pop()) == saved_steps(workdir)[-1]
+    assert int(steps.pop()) == list_saved_steps(workdir)[-1]
     answer = _run(_launch(workdir))
     assert answer.returncode == 0, answer.stderr
     _assert_same_run(whole, workdir)
@@ -289,7 +289,7 @@ def test_a_process_that_stands_still_is_ended_by_the_watchdog_of_the_other(tmp_p
     assert time.monotonic() - stopped < 60
     assert process.returncode == 75, error
     assert "a host is lost or stuck" in error
-    assert saved_steps(workdir)
+    assert list_saved_steps(workdir)
 
 
 def test_a_slow_process_is_waited_for(whole, tmp_path):

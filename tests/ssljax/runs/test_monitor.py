@@ -21,7 +21,7 @@ from ssljax.config.config import (
     OptimizerConfig,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.measure.measurements import head_grams, part_of
+from ssljax.measure.measurements import draw_subset, head_grams
 from ssljax.measure.neighbors import cosine_knn
 from ssljax.measure.ranks import layer_ranks
 from ssljax.runs.fit import NonFiniteMetrics, fit
@@ -210,13 +210,13 @@ def test_other_online_probes_are_another_run(finished):
 def test_a_part_of_the_images_is_the_same_each_time_and_has_no_order_of_its_own():
     rows = np.arange(40, dtype=np.int32)
     numbered = dataclasses.replace(TRAIN, labels=rows, images=TRAIN.images)
-    first, second = part_of(numbered, 10), part_of(numbered, 10)
+    first, second = draw_subset(numbered, 10), draw_subset(numbered, 10)
     np.testing.assert_array_equal(first.labels, second.labels)
     np.testing.assert_array_equal(first.images, TRAIN.images[first.labels])
     assert len(set(first.labels.tolist())) == 10
     assert first.labels.max() >= 20  # not just the first ones, which may be of one class
-    assert part_of(numbered, 0) is numbered
-    assert part_of(numbered, 99) is numbered
+    assert draw_subset(numbered, 0) is numbered
+    assert draw_subset(numbered, 99) is numbered
 
 
 def test_grams_of_a_head_are_those_of_the_products():

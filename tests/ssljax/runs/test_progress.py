@@ -7,7 +7,7 @@ def test_a_second_count_under_one_name_starts_again(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_COUNT_SECONDS", 0.0)
     now = iter(range(100))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
-    with progress.counted("reading", 1) as report:
+    with progress.open_counter("reading", 1) as report:
         assert report is not None
         for total in (20, 50):
             for done in (10, 10, 20):  # equal counts once divided by zero

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def _during_a_save(workdir: Path, chance: random.Random) -> bool:
 
 def _before_the_manifest(workdir: Path, chance: random.Random) -> bool:
     del chance
-    steps = saved_steps(workdir)
+    steps = list_saved_steps(workdir)
     return bool(steps) and not (workdir / "checkpoints" / str(steps[-1]) / "manifest.json").exists()
 
 
@@ -91,7 +91,7 @@ def test_twenty_five_kills_leave_what_an_undisturbed_run_leaves(tmp_path):
         assert process.returncode == -signal.SIGKILL, f"kill {number} came too late: {error}"
     for number in range(3):  # while it measures
         process = subprocess.Popen(_command(killed), stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and _STEPS not in saved_steps(killed):
+        while process.poll() is None and _STEPS not in list_saved_steps(killed):
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.5) if number < 2 else 0)
         process.kill()
@@ -131,7 +131,7 @@ def test_a_full_disk_ends_in_one_line_and_what_was_saved_goes_on_elsewhere(small
         _command(workdir, "--keep-checkpoints=2"), stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
-    while len(saved_steps(workdir)) < 2 and time.monotonic() < deadline:
+    while len(list_saved_steps(workdir)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     with ballast.open("wb") as file:
         try:
@@ -148,7 +148,7 @@ def test_a_full_disk_ends_in_one_line_and_what_was_saved_goes_on_elsewhere(small
     last = error.strip().splitlines()[-1]
     assert "No space left on device" in last
     assert "the same command resumes" in last
-    assert saved_steps(workdir)
+    assert list_saved_steps(workdir)
     ballast.unlink()
     elsewhere = shutil.copytree(workdir, tmp_path / "elsewhere")
     answer = _run(_command(elsewhere))
@@ -192,7 +192,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path):
     assert _run(_command(whole, *short)).returncode == 0
     command = [sys.executable, "-c", _BACKWARDS, *_command(backwards, *short)[3:]]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not saved_steps(backwards) and process.poll() is None:
+    while not list_saved_steps(backwards) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

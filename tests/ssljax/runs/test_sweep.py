@@ -8,17 +8,17 @@ import pytest
 
 from ssljax.cli.main import main
 from ssljax.config.config import Config
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.runs.metrics import read_metrics
 from ssljax.runs.sweep import write_plan
-from ssljax.runs.sweep_plan import parsed_axis, parsed_seeds, sweep_cells
+from ssljax.runs.sweep_plan import parse_axis, parse_seeds, sweep_cells
 from ssljax.system.errors import UsageError
 
 
 def test_cells_are_every_combination_seeds_fastest():
     axes = [
-        parsed_axis(Config(), "strength=0.2,0.5"),
-        parsed_axis(Config(), "head.widths=64,32/128,64"),
+        parse_axis(Config(), "strength=0.2,0.5"),
+        parse_axis(Config(), "head.widths=64,32/128,64"),
     ]
     cells = sweep_cells(Config(), axes, (0, 7))
     assert len(cells) == 8
@@ -47,27 +47,27 @@ def test_without_a_grid_the_seeds_remain():
 )
 def test_an_axis_that_cannot_be_read_is_refused(text, message):
     with pytest.raises(UsageError, match=message):
-        parsed_axis(Config(), text)
+        parse_axis(Config(), text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "0,0", "1.5"])
 def test_seeds_that_cannot_be_read_are_refused(text):
     with pytest.raises(UsageError, match="--seeds"):
-        parsed_seeds(text)
+        parse_seeds(text)
 
 
 def test_combinations_that_cannot_be_are_refused_before_anything_runs():
-    axis = parsed_axis(Config(), "batch_size=8,1")
+    axis = parse_axis(Config(), "batch_size=8,1")
     with pytest.raises(UsageError, match="batch-size must be at least 2"):
         sweep_cells(Config(), [axis], (0,))
     with pytest.raises(UsageError, match="names a field twice"):
         sweep_cells(Config(), [axis, axis], (0,))
     with pytest.raises(UsageError, match="a value comes twice"):
-        sweep_cells(Config(), [parsed_axis(Config(), "strength=1,1")], (0,))
+        sweep_cells(Config(), [parse_axis(Config(), "strength=1,1")], (0,))
 
 
 def test_folder_names_are_short_and_stay_in_the_folder():
-    axes = [parsed_axis(Config(), f"data=../../{'x' * 300}/..,digits")]
+    axes = [parse_axis(Config(), f"data=../../{'x' * 300}/..,digits")]
     names = [cell.name for cell in sweep_cells(Config(), axes, (0,))]
     assert all("/" not in name and not name.startswith(".") for name in names)
     assert max(map(len, names)) <= 200
@@ -110,7 +110,7 @@ def test_a_sweep_goes_on_where_it_stopped_and_ends_with_one_table(images, tmp_pa
     assert main(_arguments(images, workdir, "--index", "1")) == 0
     capsys.readouterr()
     done = workdir / "strength=0.2,seed=1"
-    assert saved_steps(done) == (6,)
+    assert list_saved_steps(done) == (6,)
     written = (done / "checkpoints" / "6").stat().st_mtime_ns
     assert main(_arguments(images, workdir)) == 0
     captured = capsys.readouterr()

@@ -24,7 +24,7 @@ from ssljax.config.config import (
     OptimizerConfig,
 )
 from ssljax.data.datasets import Dataset
-from ssljax.runs.checkpoint import saved_steps
+from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.runs.fit import NonFiniteMetrics, StopRequested, fit
 from ssljax.runs.folder import hold_folder
 from ssljax.runs.saved_run import load_run
@@ -245,7 +245,7 @@ def test_sigterm_saves_and_stops(tmp_path):
             observers=(observer,),
             dataset=_dataset(),
         )
-    (saved,) = saved_steps(tmp_path)
+    (saved,) = list_saved_steps(tmp_path)
     assert 7 <= saved < 2000
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["step"] <= saved
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -260,7 +260,7 @@ def _killed_and_resumed(tmp_path, arguments):
     assert answer.returncode == 0, answer.stderr.decode()
     process = subprocess.Popen([*command, "--workdir", str(killed)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 600
-    while not saved_steps(killed) and process.poll() is None:
+    while not list_saved_steps(killed) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

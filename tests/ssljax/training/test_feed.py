@@ -10,7 +10,7 @@ import pytest
 from ssljax.augment.policies import Policy
 from ssljax.config.config import Config, EncoderConfig, EvaluationConfig, HeadConfig, LossConfig
 from ssljax.data.datasets import Dataset
-from ssljax.data.sources import Damaged, ImageSource, source_of
+from ssljax.data.sources import Damaged, ImageSource, wrap_dataset
 from ssljax.runs.fit import fit
 from ssljax.runs.metrics import read_metrics
 from ssljax.system.errors import UsageError
@@ -77,10 +77,10 @@ def test_a_streamed_run_resumes_bit_for_bit(streamed, tmp_path):
         read.left -= len(indices)
         if read.left < 0:
             raise Killed
-        return source_of(DATA).read(indices)
+        return wrap_dataset(DATA).read(indices)
 
     read.left = 10 * 8  # it dies some steps after the checkpoint of step 6
-    dying = dataclasses.replace(source_of(DATA), read=read)
+    dying = dataclasses.replace(wrap_dataset(DATA), read=read)
     with pytest.raises(Killed):
         _fit_on(dying, workdir)
     resumed, resumed_metrics = final_params(workdir, stream="always")
@@ -91,19 +91,19 @@ def test_a_streamed_run_resumes_bit_for_bit(streamed, tmp_path):
 def _fit_on(source: ImageSource, workdir, **changes):
     """`fit`, with the images read from this source instead."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ssljax.training.build.source_of", lambda dataset: source)
+        patch.setattr("ssljax.training.build.wrap_dataset", lambda dataset: source)
         return final_params(workdir, stream="always", **changes)
 
 
 def _scratched(indices):
     return [
         Damaged(f"record {index}", "cut short") if index == 11 else example
-        for index, example in zip(indices, source_of(DATA).read(indices))
+        for index, example in zip(indices, wrap_dataset(DATA).read(indices))
     ]
 
 
 def test_a_damaged_image_stops_a_streamed_run_which_resumes_when_told_to_skip_it(tmp_path):
-    source = dataclasses.replace(source_of(DATA), read=_scratched)
+    source = dataclasses.replace(wrap_dataset(DATA), read=_scratched)
     with pytest.raises(UsageError, match=r"record 11 .*--on-damaged skip"):
         _fit_on(source, tmp_path / "run")
     _, metrics = _fit_on(source, tmp_path / "run", on_damaged="skip")
@@ -119,7 +119,7 @@ def test_eight_devices_take_the_streamed_steps_of_one(streamed, tmp_path, mode):
 
 
 def test_what_cannot_be_streamed_is_refused():
-    source = source_of(DATA)
+    source = wrap_dataset(DATA)
     replacement = dataclasses.replace(CONFIG, sampling="replacement")
     with pytest.raises(UsageError, match="sampling 'replacement' needs the data in memory"):
         make_training(replacement, DATA, source=source)

@@ -9,7 +9,7 @@ import pytest
 from ssljax.augment.policies import IDENTITY, NOISE_POLICY, Policy
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from ssljax.data.datasets import Dataset
-from ssljax.nets.input_normalization import measured_normalization
+from ssljax.nets.input_normalization import measure_normalization
 from ssljax.system.errors import UsageError
 from ssljax.training.observers import Observer
 from ssljax.training.training import make_training, split_steps
@@ -189,7 +189,7 @@ def test_the_network_input_is_centered_and_scaled_as_asked():
 
 
 def test_the_clean_mean_image_is_subtracted_exactly():
-    normalization = measured_normalization(_dataset(), NOISE_POLICY, 1.0, mean="images", scale=2.0)
+    normalization = measure_normalization(_dataset(), NOISE_POLICY, 1.0, mean="images", scale=2.0)
     wanted = _dataset().images.astype(np.float64).mean(axis=0) / 16
     np.testing.assert_allclose(normalization.mean, wanted, rtol=1e-6)
     assert normalization.scale == 2.0
@@ -197,7 +197,7 @@ def test_the_clean_mean_image_is_subtracted_exactly():
 
 @pytest.mark.parametrize("mean", ["none", "images", "views"])
 def test_scale_zero_makes_the_largest_eigenvalue_about_the_mean_one(mean):
-    normalization = measured_normalization(_dataset(), IDENTITY, 1.0, mean=mean, scale=0.0)
+    normalization = measure_normalization(_dataset(), IDENTITY, 1.0, mean=mean, scale=0.0)
     pixels = _dataset().images.reshape(40, 9).astype(np.float64) / 16
     if mean != "none":
         pixels = pixels - pixels.mean(axis=0)
