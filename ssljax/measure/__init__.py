@@ -10,7 +10,7 @@ In reading order:
 * `sgd_probe`: the probe by descent on a cosine schedule
 * `robust_probe`: accuracy of groups, last layer retrained on balanced groups
 * `neighbors`: k nearest neighbors by cosine similarity
-* `measure_accuracies`: all accuracies of all layers, and how they were measured
+* `evaluation`: all accuracies of all layers, and how they were measured
 * `measurements`: what a run writes when training ends
 * `schedule`: what it measures while it trains
 * `settle`: training a linear head alone on features that no longer change
