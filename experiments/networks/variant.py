@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Float32, PyTree, UInt8
 
-from ssljax.nets.network import Network, named_layers
+from ssljax.nets.network import Network, resolve_layers
 
 PIXEL_SCALE = 1 / 255
 BATCH_SIZE = 500
@@ -41,7 +41,7 @@ class Variant:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers that `__call__` returns; a head's last one is called `embedding` only."""
-        return named_layers(self.network, ("all",))
+        return resolve_layers(self.network, ("all",))
 
     def __call__(self, images: Images) -> Features:
         """Return the features of all layers, pooled, from one pass over the images."""
