@@ -64,6 +64,14 @@ def leave_blocks_out(
     return np.array([statistic(np.setdiff1d(everything, part)) for part in parts])
 
 
+def sum_blocks(
+    values: Float[np.ndarray, "images ..."], blocks: int = STATISTIC_BLOCKS
+) -> Float[np.ndarray, "blocks ..."]:
+    """Return the sum of a number, or an array, of every test image over each block, in float64."""
+    parts = split_images(len(values), blocks)
+    return np.stack([values[part].sum(axis=0, dtype=np.float64) for part in parts])
+
+
 def block_count(text: str) -> int:
     """Return how many blocks a cell holds; 0 for an exact number, whose cell is empty."""
     kind, _, digits = text.partition(":")

@@ -6,5 +6,6 @@
 * `diagonal`: descent on the diagonal model of a nonlinear head.
 * `feature_model`: tasks on the model of features, before and after a head.
 * `linear`: deep linear networks on the moments of augmented images.
+* `encoders/`: accuracies, geometry and planes of trained encoders.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

@@ -1,9 +1,9 @@
 """Accuracies and statistics as rows, with their sampling information."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from experiments.core.blocks import decode_blocks, encode_counts, encode_without, leave_blocks_out
 from experiments.core.measurements import Key, Measurement
@@ -46,6 +46,28 @@ def statistic_row(
     """
     without = leave_blocks_out(statistic, images)
     return _row(key, statistic(np.arange(images)), images, encode_without(without))
+
+
+def sums_row(
+    key: Key,
+    statistic: Callable[..., float],
+    sums: Sequence[Float[np.ndarray, "blocks ..."]],
+    images: int,
+) -> Measurement:
+    """Return a statistic that is a function of sums over test images.
+
+    Args:
+      key: What it is of.
+      statistic: From sums over some images, in the order of `sums`, to the number.
+      sums: Over the images of each block, as `sum_blocks` makes them.
+      images: How many test images there are.
+    """
+    totals = [parts.sum(axis=0) for parts in sums]
+    without = [
+        statistic(*(total - parts[block] for total, parts in zip(totals, sums, strict=True)))
+        for block in range(len(sums[0]))
+    ]
+    return _row(key, statistic(*totals), images, encode_without(np.array(without)))
 
 
 def mean_row(key: Key, rows: list[Measurement]) -> Measurement:

@@ -18,7 +18,7 @@ Images = (
     | Float32[np.ndarray, "images height width channels"]
 )
 """Stored pixels from 0 to 255, or what a network is given, from 0 to 1."""
-Features = Mapping[str, Float32[np.ndarray, "images width"]]
+Features = Mapping[str, Float32[np.ndarray, "images dim"]]
 """By layer: `stem`, `stage1` … , `feature`, `head1` … , `embedding`."""
 
 
@@ -61,11 +61,11 @@ class Variant:
 
     def map_to(
         self, layer: str
-    ) -> Callable[[Float[Array, "images height width channels"]], Float[Array, "images width"]]:
+    ) -> Callable[[Float[Array, "images height width channels"]], Float[Array, "images dim"]]:
         """Return the map from images, from 0 to 1, to a layer: pure JAX, for jit, jvp and vmap."""
         return partial(_layer_output, self.network.apply, layer, self.params, self.statistics)
 
-    def head_map(self) -> Callable[[Float[Array, "images width"]], Float[Array, "images out"]]:
+    def head_map(self) -> Callable[[Float[Array, "images dim"]], Float[Array, "images out"]]:
         """Return the map from features to embeddings: pure JAX, for jit, jacfwd and vmap."""
         return partial(self.head, self.params, self.statistics)
 
