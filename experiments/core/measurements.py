@@ -265,6 +265,24 @@ def collect_parts(folder: Path) -> Table:
     return join_tables(table for table in tables if table.runs)
 
 
+def split_table(folder: Path) -> None:
+    """Write the part of every network that the table of a folder holds and its parts lack.
+
+    Committed results are tables without parts; with them a run goes on where the tables end.
+    """
+    if not (folder / MEASUREMENTS).is_file():
+        return
+    table = read_table(folder)
+    for (network, seed), run in table.runs.items():
+        if not (part_folder(folder, network, seed) / RUNS).is_file():
+            rows = [
+                row for row in table.rows.values() if (row.network, row.seed) == (network, seed)
+            ]
+            start = f"{network}/{seed}/"
+            curves = {name: c for name, c in table.curves.items() if name.startswith(start)}
+            write_part(make_table(rows, [run], curves), folder, network, seed)
+
+
 def join_tables(tables: Iterable[Table]) -> Table:
     """Return one table of several whose keys differ.
 

@@ -12,8 +12,15 @@ from experiments.revision import ask_git
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "diffrax")
 
 
+COMMITTED = "experiments/results"
+"""Folder of committed results, below the root of a checkout."""
+
+
 def read_checkout(path: Path | None = None) -> tuple[str, bool]:
     """Return the commit of the checkout that a file lies in, and whether tracked files differ.
+
+    Committed results may differ: a run that goes on where it stopped has written some itself, and
+    nothing that is computed depends on them.
 
     Args:
       path: A tracked file; by default this one. Asking about a file keeps an installation inside
@@ -26,7 +33,8 @@ def read_checkout(path: Path | None = None) -> tuple[str, bool]:
     if ask_git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return "", False
     commit = ask_git(here.parent, "rev-parse", "HEAD") or ""
-    changes = ask_git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    others = (":/", f":(top,exclude){COMMITTED}")
+    changes = ask_git(here.parent, "status", "--porcelain", "--untracked-files=no", "--", *others)
     return commit, bool(changes)
 
 

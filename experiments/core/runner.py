@@ -20,14 +20,13 @@ from experiments.core.measurements import (
     collect_parts,
     make_table,
     read_part,
+    split_table,
     write_part,
     write_table,
 )
-from experiments.core.provenance import describe_versions, read_checkout
+from experiments.core.provenance import COMMITTED, describe_versions, read_checkout
 from experiments.errors import InputError
 from experiments.progress import experiment_progress
-
-COMMITTED = "experiments/results"
 
 
 class NetworksFailedError(RuntimeError):
@@ -83,6 +82,7 @@ def run_jobs(
     """
     commit, dirty = read_checkout()
     refuse_modified(folder, dirty)
+    split_table(folder)
     waiting = [job for job in jobs if not _is_complete(job, folder)]
     failed: dict[str, list[str]] = {}
     start, total, done = time.monotonic(), sum(job.cost for job in waiting), 0.0

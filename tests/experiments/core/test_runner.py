@@ -1,6 +1,8 @@
 """The runner: resumes, keeps order, keeps what worked, refuses what would mislead."""
 
 import dataclasses
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ CALLS = []
 def measure(network, seed, tier):
     CALLS.append((network, seed))
     row = Measurement(network, seed, "gap", 0.01 * (seed + 1))
-    return Measured(Run(network, seed, tier, steps=3), (row,), {f"{network}/{seed}": np.ones(2)})
+    return Measured(
+        Run(network, seed, tier, steps=3), (row,), {f"{network}/{seed}/curve": np.ones(2)}
+    )
 
 
 def fail_once(network, seed, tier):
@@ -56,6 +60,41 @@ def test_only_what_is_missing_is_run(tmp_path):
     changed = [dataclasses.replace(job, config="other") for job in jobs("a")]
     run_jobs(changed, tmp_path, measure)
     assert CALLS == [("a", 0), ("a", 1)]
+
+
+def test_a_run_goes_on_from_tables_without_parts(tmp_path):
+    run_jobs(jobs("b", "a"), tmp_path, measure)
+    files = ("measurements.csv", "runs.csv", "curves.npz")
+    before = [(tmp_path / name).read_bytes() for name in files]
+    shutil.rmtree(tmp_path / "networks")
+    CALLS.clear()
+    run_jobs(jobs("b", "a"), tmp_path, measure)
+    assert CALLS == []
+    assert [(tmp_path / name).read_bytes() for name in files] == before
+    shutil.rmtree(tmp_path / "networks")
+    table = run_jobs(jobs("b", "c"), tmp_path, measure)
+    assert CALLS == [("c", 0), ("c", 1)]
+    assert sorted(table.curves) == [f"{n}/{s}/curve" for n in "abc" for s in (0, 1)]
+
+
+def test_changed_results_leave_a_checkout_clean_and_changed_code_does_not(tmp_path):
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True)
+
+    code, results = tmp_path / "code.py", tmp_path / provenance.COMMITTED / "laptop"
+    results.mkdir(parents=True)
+    for path in (code, results / "runs.csv"):
+        path.write_text("1")
+    git("init")
+    git("add", "--all")
+    git("commit", "--message", "all")
+    (results / "runs.csv").write_text("2")
+    commit, dirty = provenance.read_checkout(code)
+    assert len(commit) == 40
+    assert not dirty
+    code.write_text("2")
+    assert provenance.read_checkout(code) == (commit, True)
 
 
 def test_each_network_is_kept_before_the_next_begins(tmp_path):
