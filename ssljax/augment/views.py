@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ssljax.augment.augment import Policy, augment, require_threefry
 from ssljax.data.decoding import split_squeezed
-from ssljax.system.arrays import Array, Bool, Float, Int, PRNGKeyArray
+from ssljax.system.arrays import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 Views = Float[Array, "batch views height width channels"]
 MakeViews = Callable[
@@ -52,10 +52,15 @@ class Ink(NamedTuple):
         strength: opacity, from 0 (invisible) to 1.
         drop_probability: probability that the first view, and that every later view, shows the
             clean background instead, independently.
+        redraw_probability: probability that a view stands before a background of the pool instead
+            of its own, independently.
+        pool: backgrounds to draw from; none are needed where the probability is 0.
     """
 
     strength: float | Float[Array, ""]
     drop_probability: tuple[float, float] = (0.0, 0.0)
+    redraw_probability: float = 0.0
+    pool: Float[Array, "backgrounds height width 3"] | None = None
 
 
 def make_views(
@@ -180,13 +185,47 @@ def blend_ink(
     return jnp.where(inside, (1 - digit_strength) * backgrounds + digit_strength * ink, backgrounds)
 
 
+def redraw_backgrounds(
+    keys: Key[Array, " batch"],
+    backgrounds: Float[Array, "batch height width 3"],
+    pool: Float[Array, "images height width 3"] | None,
+    probability: float,
+) -> Float[Array, "batch height width 3"]:
+    """Put images of a fixed pool in place of some backgrounds.
+
+    Two views of an image then share its background less often than its digit, so that a contrast
+    has to learn the digit.
+
+    Args:
+        keys: of the views, typed, one for each background.
+        backgrounds: color images.
+        pool: what is drawn from, uniformly; not looked at where the probability is 0.
+        probability: of a redraw, for each background by itself.
+
+    Returns:
+        The backgrounds, some of them replaced: a function of each key alone.
+    """
+    if pool is None or probability == 0:
+        return backgrounds
+
+    def redrawn(key, background):
+        chosen = jax.random.uniform(jax.random.fold_in(key, 5)) < probability
+        place = jax.random.randint(jax.random.fold_in(key, 6), (), 0, len(pool))
+        return jnp.where(chosen, pool[place].astype(background.dtype), background)
+
+    return jax.vmap(redrawn)(keys, backgrounds)
+
+
 def _make_group(keys, images, log_aspect, group, strength, ink, first):
     def view(keys, drop_probability):
         shown = images
         if ink is not None:
             drop_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
             present = jax.vmap(jax.random.uniform)(drop_keys) >= drop_probability
-            shown = blend_ink(images[..., :-1], images[..., -1], ink.strength, present)
+            backgrounds = redraw_backgrounds(
+                keys, images[..., :-1], ink.pool, ink.redraw_probability
+            )
+            shown = blend_ink(backgrounds, images[..., -1], ink.strength, present)
         return augment(keys, shown, group.policy, strength, side=group.side, log_aspect=log_aspect)
 
     chances = jnp.zeros(group.number)

@@ -13,6 +13,7 @@ from ssljax.augment.policies import DIGITS_POLICY, IDENTITY, NOISE_POLICY, SIMCL
 from ssljax.config.fields import replace_leaves
 from ssljax.config.measurement_config import EvaluationConfig, MomentsConfig, OnlineProbeConfig
 from ssljax.config.optimizer_config import OptimizerConfig
+from ssljax.data.composites import BACKGROUND_POOL, DIGIT_SIDE
 from ssljax.losses.table import LOSSES, LossConfig
 from ssljax.nets.table import EncoderConfig, HeadConfig
 from ssljax.system.errors import UsageError
@@ -110,6 +111,17 @@ class Config(Settings):
         (0.0, 0.0),
         "mnist_on_cifar: probability that the first, the second view has no digit",
         _TWO_CHANCES,
+    )
+    digit_side: int = setting(
+        DIGIT_SIDE,
+        "mnist_on_cifar: height and width of the digit, in pixels of 32",
+        Wanted("from 4 to 32", lambda side: 4 <= side <= 32),
+    )
+    digit_redraw: float = setting(
+        0.0,
+        "mnist_on_cifar: probability that a view stands before the background of another image,"
+        f" one of the last {BACKGROUND_POOL}",
+        FRACTION,
     )
     sampling: Literal["epoch", "replacement"] = setting("epoch", "how batches are drawn")
     mean_image: Literal["none", "images", "views"] = setting(

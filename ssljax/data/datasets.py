@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssljax.data.array_files import ARRAY_SPLITS, load_array_file
-from ssljax.data.composites import load_mnist_on_cifar, load_two_shortcuts
+from ssljax.data.composites import DIGIT_SIDE, load_mnist_on_cifar, load_two_shortcuts
 from ssljax.data.folders import Decoded, open_class_folders, open_urbancars, open_waterbirds
 from ssljax.data.sources import (
     RESIDENT_GIB,
@@ -54,6 +54,7 @@ class Request(NamedTuple):
         split: one that the data set has.
         data_dir: where TFDS directories are.
         decoded: size of photographs.
+        digit_side: height and width of digits on images.
         progress: called while what is small is read.
     """
 
@@ -62,6 +63,7 @@ class Request(NamedTuple):
     split: str
     data_dir: str | None
     decoded: Decoded
+    digit_side: int
     progress: Progress | None
 
 
@@ -138,7 +140,10 @@ DATASETS = {
     "cifar10_corrupted": _make_tfds_entry(argument=_KIND, test="test"),
     "imagenet2012_corrupted": _make_tfds_entry(argument=_KIND, test="validation"),
     "mnist_on_cifar": Entry(
-        lambda ask: load_mnist_on_cifar(ask.split, ask.data_dir, ask.progress), ("train", "test")
+        lambda ask: load_mnist_on_cifar(
+            ask.split, ask.data_dir, ask.progress, digit_side=ask.digit_side
+        ),
+        ("train", "test"),
     ),
     "two_shortcuts": Entry(
         lambda ask: load_two_shortcuts(ask.split, ask.data_dir, ask.progress), _FOLDER_SPLITS
@@ -170,6 +175,7 @@ def open_dataset(
     *,
     side: int = PHOTOGRAPH_SIDE,
     squeezed_into: int = 0,
+    digit_side: int = DIGIT_SIDE,
     progress: Progress | None = None,
 ) -> Dataset | ImageSource:
     """Open one split of a named data set, left on disk where it is stored image by image.
@@ -192,6 +198,7 @@ def open_dataset(
         side: height and width that photographs (ImageNet, folders) are decoded to.
         squeezed_into: side of the square that whole photographs are squeezed into, for random
             crops of all of them; 0: their middle is cut out.
+        digit_side: height and width of the digits of "mnist_on_cifar".
         progress: called while what is small is read.
 
     Returns:
@@ -211,7 +218,8 @@ def open_dataset(
     if split not in entry.splits:
         raise UsageError(f"{name} has no {split} split; it has {', '.join(entry.splits)}")
     decoded = Decoded(side, squeezed_into)
-    return entry.open(Request(name, argument, split, data_dir, decoded, progress))
+    request = Request(name, argument, split, data_dir, decoded, digit_side, progress)
+    return entry.open(request)
 
 
 def load_dataset(

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ssljax.data.composites import DIGIT_SIDE
 from ssljax.data.datasets import (
     PHOTOGRAPH_SIDE,
     Dataset,
@@ -43,6 +44,7 @@ class Reading(NamedTuple):
       on_damaged: Whether damaged images are refused, or left out and named.
       stream: Whether images are read while training; ``auto`` for sets larger than the limit.
       resident_gib: Largest set kept in memory, in GiB.
+      digit_side: Height and width of the digits of mnist_on_cifar.
       crops: Whether random crops are trained on. Photographs (images of many sizes) are then kept
         whole, squeezed into a square, so that a crop is taken from all of the photograph at its
         own resolution; otherwise the middle square is all that is ever shown. What is measured
@@ -56,6 +58,7 @@ class Reading(NamedTuple):
     stream: Literal["auto", "always", "never"] = "auto"
     resident_gib: float = RESIDENT_GIB
     crops: bool = False
+    digit_side: int = DIGIT_SIDE
 
 
 def read_training_data(reading: Reading, split: str, report: Progress | None = None) -> RunData:
@@ -112,6 +115,7 @@ def _open(reading, split, report, squeezed_into=0):
         reading.data_dir or None,
         side=reading.side,
         squeezed_into=squeezed_into,
+        digit_side=reading.digit_side,
         progress=report,
     )
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from ssljax.augment.views import Ink, MakeViews, ViewGroup, make_views
 from ssljax.config.config import Config
+from ssljax.data.composites import BACKGROUND_POOL
 from ssljax.data.run_data import Reading, read_training_data
 from ssljax.data.sources import Dataset, ImageSource, wrap_dataset
 from ssljax.losses import table as losses
@@ -111,6 +112,7 @@ def build_reading(config: Config) -> Reading:
         stream=config.stream,
         resident_gib=config.resident_gib,
         crops=config.policy.crop_area > 0,
+        digit_side=config.digit_side,
     )
 
 
@@ -137,13 +139,19 @@ def build_views(config: Config, dataset: Dataset) -> MakeViews:
     """Return the function that makes views of a batch of images.
 
     Args:
-      config: Its policy, number of views and, for composites, how strong the digit is.
-      dataset: Says how its images are stored.
+      config: Its policy, number of views and, for composites, how digits are shown.
+      dataset: Says how its images are stored; backgrounds are redrawn from its last ones.
     """
     ink = None
     if dataset.has_ink:
         first, later = config.digit_drop
-        ink = Ink(config.digit_strength, (first, later))
+        pool = dataset.images[-BACKGROUND_POOL:, ..., :-1] if config.digit_redraw else None
+        ink = Ink(
+            config.digit_strength,
+            (first, later),
+            config.digit_redraw,
+            None if pool is None else jnp.asarray(pool, float_type(config)) * dataset.pixel_scale,
+        )
     side = dataset.squeezed_side or None
     groups = [ViewGroup(config.policy, config.views, side)]
     if config.local_views:

@@ -48,7 +48,7 @@ def test_gaps_compare_misled_groups_with_the_training_mixture():
 def test_the_groups_of_a_gap_are_those_whose_names_say_so():
     from experiments.group_cells import OTHER_BACKGROUND, OTHER_BOTH, OTHER_OBJECT
 
-    own = {"automobile": ("sky", "zero"), "truck": ("land", "one")}
+    own = {"automobile": ("sky", "zero"), "horse": ("land", "one")}
     found = {False: {False: [], True: []}, True: {False: [], True: []}}
     for group, name in enumerate(GROUP_NAMES):
         car = name.split(",")[0]

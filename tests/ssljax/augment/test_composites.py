@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssljax.augment.policies import IDENTITY, Policy
-from ssljax.augment.views import Ink, ViewGroup, blend_ink, make_views
+from ssljax.augment.views import Ink, ViewGroup, blend_ink, make_views, view_keys
 from ssljax.data.clean_images import clean_dataset
 from ssljax.data.composites import overlay_digits, resize_gray
 from ssljax.data.datasets import Dataset, load_dataset
@@ -98,6 +98,53 @@ def test_digits_are_dropped_with_the_stated_probability_in_each_view_independent
         error = 4 * np.sqrt(chance * (1 - chance) / count)
         assert abs(dropped[:, which].mean() - chance) < error
     assert abs(np.corrcoef(dropped.T)[0, 1]) < 4 / np.sqrt(count)
+
+
+def test_backgrounds_are_redrawn_from_the_pool_with_the_stated_probability_in_each_view():
+    count, chance = 4000, 0.3
+    pool = jnp.arange(1.0, 8.0)[:, None, None, None] * jnp.ones((1, 2, 2, 3))
+    ink = Ink(1.0, (0.5, 0.5), chance, pool)
+    views = jax.jit(
+        lambda i, backgrounds, digits: composite_views(
+            jax.random.key(1), 5, i, backgrounds, digits, IDENTITY, 0.0, ink
+        )
+    )(jnp.arange(count), jnp.zeros((count, 2, 2, 3)), jnp.zeros((count, 2, 2)).at[:, 0, 0].set(9.0))
+    digit, background = np.asarray(views[:, :, 0, 0, 0]), np.asarray(views[:, :, 1, 1, 0])
+    redrawn, present = background > 0, digit == 9
+    error = 4 * np.sqrt(chance * (1 - chance) / count)
+    assert np.abs(redrawn.mean(axis=0) - chance).max() < error
+    for first, second in ((redrawn[:, 0], redrawn[:, 1]), (redrawn.ravel(), present.ravel())):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 4 / np.sqrt(count)
+    places = np.bincount(background[redrawn].astype(int), minlength=8)[1:]
+    expected = redrawn.sum() / 7
+    assert np.abs(places - expected).max() < 4 * np.sqrt(expected)
+    np.testing.assert_array_equal(digit[~present], background[~present])  # the digit lies on top
+
+
+def test_a_redraw_is_the_stated_function_of_the_key_of_the_view():
+    key = jax.random.key(7)
+    keys = view_keys(key, 3, jnp.arange(5), 0, 2)
+    pool = jax.random.uniform(jax.random.key(8), (6, 2, 2, 3))
+    images = jax.random.uniform(jax.random.key(9), (5, 2, 2, 4)).at[..., 3].set(0.0)
+    views = make_views((ViewGroup(IDENTITY),), ink=Ink(1.0, redraw_probability=0.5, pool=pool))
+    found = views(key, 3, jnp.arange(5), images, 0.0)[0]
+    for image in range(5):
+        for view in range(2):
+            own = keys[image, view]
+            expected = images[image, ..., :3]
+            if jax.random.uniform(jax.random.fold_in(own, 5)) < 0.5:
+                expected = pool[jax.random.randint(jax.random.fold_in(own, 6), (), 0, 6)]
+            np.testing.assert_allclose(found[image, view], expected, atol=1e-6)
+
+
+def test_digits_have_the_side_that_is_asked_for_in_the_middle():
+    large = overlay_digits(BACKGROUNDS, DIGITS, 24)
+    np.testing.assert_array_equal(
+        large.images[:, 4:28, 4:28, 3], resize_gray(DIGITS.images[:6, :, :, 0], 24)
+    )
+    assert large.images[..., 3].sum() == large.images[:, 4:28, 4:28, 3].sum() > 0
+    with pytest.raises(UsageError, match="at least 33 pixels"):
+        overlay_digits(BACKGROUNDS, DIGITS, 33)
 
 
 def test_the_views_of_a_composite_do_not_depend_on_the_rest_of_the_batch():

@@ -37,8 +37,8 @@ def test_object_background_and_digit_are_those_of_the_group_in_their_places(side
     ink = np.stack([resize_gray(STROKES[i, None, :, :, 0], q)[0] for i in (0, 10)])
     for picture, label, group in zip(made.images, made.labels, made.groups):
         assert group // 4 == label
-        assert picture[side // 2, side // 2, 0] == 20 * (1, 9)[label]
-        assert picture[q, q, 0] == 20 * (1, 9)[label]
+        assert picture[side // 2, side // 2, 0] == 20 * (1, 7)[label]
+        assert picture[q, q, 0] == 20 * (1, 7)[label]
         corner = picture[0, 0, 0] // 20
         assert corner in BACKGROUND_CLASSES[group // 2 % 2]
         assert picture[q - 1, q, 0] // 20 == corner
@@ -50,12 +50,13 @@ def test_object_background_and_digit_are_those_of_the_group_in_their_places(side
 
 def test_groups_have_exactly_the_counts_of_the_design():
     assert group_counts(DESIGNS["train"]).tolist() == [3610, 190, 190, 10, 10, 190, 190, 3610]
-    assert group_counts(DESIGNS["test"]).tolist() == [125] * 8
+    assert DESIGNS["val"] == DESIGNS["test"]
+    assert group_counts(DESIGNS["test"]).tolist() == [1000] * 8
     made = make_two_shortcuts(IMAGES, DIGITS, SMALL, seed=0)
     counts = np.bincount(made.groups, minlength=8)
     assert counts[:4].sum() == counts[4:].sum() == 6
     assert (made.images.shape, made.num_classes) == ((12, 32, 32, 3), 2)
-    assert made.group_names[6] == GROUP_NAMES[6] == "truck, land background, digit zero"
+    assert made.group_names[6] == GROUP_NAMES[6] == "horse, land background, digit zero"
 
 
 def test_each_correlation_is_set_for_itself():
@@ -76,6 +77,14 @@ def test_objects_are_not_repeated_while_there_are_enough_and_the_seed_decides():
     other = make_two_shortcuts(IMAGES, DIGITS, SMALL, seed=1)
     np.testing.assert_array_equal(made.images, again.images)
     assert (made.images != other.images).any()
+
+
+def test_four_pictures_of_each_object_put_it_in_all_groups_of_its_class_in_one_order():
+    made = make_two_shortcuts(IMAGES, DIGITS, Design(24, 0.5, 0.5), seed=2)
+    numbers = made.images[:, 16, 16, 1] - 10
+    assert made.groups is not None
+    np.testing.assert_array_equal(made.groups, np.repeat(np.arange(8), 6))
+    np.testing.assert_array_equal(numbers.reshape(8, 6), np.tile(np.arange(6), (8, 1)))
 
 
 def test_designs_and_sets_that_cannot_be_meant_are_refused():

@@ -138,6 +138,15 @@ def test_composites_are_blended_on_the_fly_and_lose_their_digit_as_asked():
     np.testing.assert_allclose(views[:, 0], background.reshape(8, -1), rtol=1e-6)
     blend = np.where(ink > 0, 0.4 * background + 0.6 * ink, background)
     np.testing.assert_allclose(views[:, 1], blend.reshape(8, -1), rtol=1e-5)
+    training = make_training(
+        dataclasses.replace(config, digit_redraw=1.0), dataset, observers=(observer,)
+    )
+    state, _ = training.run(training.init(0), 1.0, 1)
+    views = jax.device_get(state.observer_states[0])[0][:, 0]
+    pool = dataset.images[..., :3].reshape(8, -1) / 255
+    drawn = np.argmin(np.abs(views[:, None] - pool).sum(axis=2), axis=1)
+    np.testing.assert_allclose(views, pool[drawn], rtol=1e-6)
+    assert (drawn != labels).any()
 
 
 def test_a_single_view_is_the_first_of_the_pair():
