@@ -1,13 +1,18 @@
 """Trains or loads one network and measures it: the entry that the runner is given."""
 
+import dataclasses
+from functools import partial
+
 from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, curve_name
 from experiments.errors import InputError
 from experiments.measure.plan import MEASURES
 from experiments.measure.subject import Curve, Subject
-from experiments.networks.images import Split
+from experiments.networks.images import load_task
 from experiments.networks.sizes import SIZES
+from experiments.networks.trained import load_trained
 from experiments.networks.trainings import TRAININGS
+from experiments.networks.views import show_examples
 
 
 def measure_network(network: str, seed: int, tier: str) -> Measured:
@@ -48,8 +53,23 @@ def measure_subject(subject: Subject, tier: str) -> Measured:
 
 def make_subject(network: str, seed: int, tier: str) -> Subject:
     """Return a network of a seed, trained now or loaded, or a model that needs no network."""
-    return Subject(network, seed, TRAININGS[network], SIZES[tier], _refuse_images)
-
-
-def _refuse_images(task: str) -> Split:
-    raise InputError(f"a model has no images of {task}")
+    training = TRAININGS[network]
+    subject = Subject(
+        network, seed, training, SIZES[tier], lambda task: load_task(task, network, tier)
+    )
+    if training.kind != "encoder":
+        after = {name: make_subject(name, seed, tier) for name in training.after}
+        return dataclasses.replace(subject, after=after)
+    trained = load_trained(network, seed, tier)
+    return dataclasses.replace(
+        subject,
+        variants=trained.variants,
+        view=trained.view,
+        examples=partial(show_examples, trained.config, trained.dataset, trained.key),
+        policy=trained.config.policy,
+        observed=trained.observed,
+        config=trained.digest,
+        data=trained.data,
+        steps=trained.config.num_steps,
+        final_loss=float(trained.observed["loss"][-1]),
+    )

@@ -24,7 +24,7 @@ class Training:
       after: Networks of the same seed that must be measured first.
       data: Images: `cifar10`, `cifar100_coarse`, `mnist_parity`, `mnist_on_cifar`,
         `two_shortcuts`, `digits`.
-      policy: `simclr`, or `color` (flip and color changes of fixed size, no crop).
+      policy: `simclr`, `color` (flip and color changes, no crop) or `digits` (small ones of shape).
       strength: Factor on the policy.
       crop: With the policy `color`: area that a crop may take away, and log aspect.
       digit_side: Pixels of a digit, where images have 32.
@@ -57,7 +57,7 @@ class Training:
     kind: Literal["encoder", "heads", "model"] = "encoder"
     after: tuple[str, ...] = ()
     data: str = "cifar10"
-    policy: Literal["simclr", "color"] = "simclr"
+    policy: Literal["simclr", "color", "digits"] = "simclr"
     strength: float = 0.5
     crop: tuple[float, float] = (0.0, 0.0)
     digit_side: int = 16
@@ -126,6 +126,7 @@ _GROUPS = Training(
 _DRIVEN = Training(
     what="a linear head of two layers, trained with its encoder on handwritten digits",
     data="digits",
+    policy="digits",
     head="linear",
     widths=(1.0, 0.5),
     centered=True,

@@ -11,13 +11,14 @@ from jaxtyping import Array, Float, Float32, PyTree, UInt8
 from ssljax.nets.network import Network, resolve_layers
 
 PIXEL_SCALE = 1 / 255
+"""Of stored pixels, but those of scikit-learn's digits."""
 BATCH_SIZE = 500
 
 Images = (
     UInt8[np.ndarray, "images height width channels"]
     | Float32[np.ndarray, "images height width channels"]
 )
-"""Stored pixels from 0 to 255, or what a network is given, from 0 to 1."""
+"""Stored pixels, or what a network is given, from 0 to 1."""
 Features = Mapping[str, Float32[np.ndarray, "images dim"]]
 """By layer: `stem`, `stage1` … , `feature`, `head1` … , `embedding`."""
 
@@ -30,12 +31,14 @@ class Variant:
       network: Pure `init` and `apply`.
       params: Parameters.
       statistics: Running statistics, used and not updated.
+      pixel_scale: Factor from stored pixels to what the network is given.
       head: The head alone, from `ssljax.nets.network.make_head_map`.
     """
 
     network: Network
     params: PyTree
     statistics: PyTree
+    pixel_scale: float
     head: Callable[[PyTree, PyTree, Array], Array]
 
     @property
@@ -50,7 +53,7 @@ class Variant:
         for start in range(0, len(images), size):
             # The last batch is moved back to full size, so that one shape is compiled.
             first = min(start, len(images) - size)
-            batch = as_input(images[first : first + size])
+            batch = as_input(images[first : first + size], self.pixel_scale)
             found = _layer_outputs(
                 self.network.apply, self.layers, self.params, self.statistics, batch
             )
@@ -76,10 +79,12 @@ class Variant:
         return tuple(np.asarray(head[name]["kernel"]).T for name in names if name in head)
 
 
-def as_input(images: Images) -> Float32[np.ndarray, "images height width channels"]:
+def as_input(
+    images: Images, pixel_scale: float = PIXEL_SCALE
+) -> Float32[np.ndarray, "images height width channels"]:
     """Return images as a network is given them, from 0 to 1."""
     if images.dtype == np.uint8:
-        return images.astype(np.float32) * np.float32(PIXEL_SCALE)
+        return images.astype(np.float32) * np.float32(pixel_scale)
     return images.astype(np.float32, copy=False)
 
 
