@@ -147,7 +147,7 @@ def augment(
 
 
 def _draw_kept_patches(keys, images, policy, strength):
-    """Whether each pixel's patch is kept, shape (batch, height, width, 1)."""
+    """Draw which pixels' patches are kept, shape (batch, height, width, 1)."""
     _, height, width, _ = images.shape
     tiles = math.ceil(1 / policy.patch_side - 1e-6)
     row, column = (

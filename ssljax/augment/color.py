@@ -36,13 +36,13 @@ class ColorMap(NamedTuple):
 
 
 def gray_weights(channels: int) -> np.ndarray:
-    """Weights of the channels in the gray value: LUMA for three channels, else their mean."""
+    """Return the channels' weights in the gray value: LUMA for three channels, else equal ones."""
     weights = LUMA if channels == 3 else (1 / channels,) * channels
     return np.array(weights)
 
 
 def hue_matrix(angle: Float[Array, " batch"]) -> Float[Array, "batch 3 3"]:
-    """Rotations of color space about the gray axis (1, 1, 1), by an angle in radians.
+    """Return rotations of color space about the gray axis (1, 1, 1), by an angle in radians.
 
     An exact one-parameter group: angles add, gray stays gray and the channel mean is kept.
     The derivative at angle 0 exists for every color, gray included, unlike HSV's hue.
@@ -56,13 +56,13 @@ def hue_matrix(angle: Float[Array, " batch"]) -> Float[Array, "batch 3 3"]:
 
 
 def identity_map(batch: int, channels: int) -> ColorMap:
-    """The map that changes nothing."""
+    """Return the color map that changes nothing."""
     matrix = jnp.broadcast_to(jnp.eye(channels)[None], (batch, channels, channels))
     return ColorMap(matrix, jnp.zeros((batch, channels)))
 
 
 def compose(outer: ColorMap, inner: ColorMap) -> ColorMap:
-    """The map that applies `inner`, then `outer`."""
+    """Return the map that applies `inner`, then `outer`."""
     # Sums written out: the matrices are tiny, and every device must add in the same order.
     matrix = jnp.sum(outer.matrix[:, :, :, None] * inner.matrix[:, None, :, :], axis=2)
     offset = jnp.sum(outer.matrix * inner.offset[:, None, :], axis=2) + outer.offset
@@ -70,7 +70,7 @@ def compose(outer: ColorMap, inner: ColorMap) -> ColorMap:
 
 
 def gray_map(batch: int, channels: int) -> ColorMap:
-    """The map of every channel to the gray value."""
+    """Return the map of every channel to the gray value."""
     weights = jnp.asarray(gray_weights(channels))[None, None, :]
     matrix = jnp.broadcast_to(weights, (batch, channels, channels))
     return ColorMap(matrix, jnp.zeros((batch, channels)))
@@ -84,7 +84,7 @@ def jitter_map(
     hue: Float[Array, " batch"],
     order: Int[Array, " batch"],
 ) -> ColorMap:
-    """Brightness, contrast, saturation and hue in a given order, as one map.
+    """Return brightness, contrast, saturation and hue in a given order, as one map.
 
     The formulas of torchvision's ColorJitter without its clipping, hue excepted (a rotation
     about the gray axis): brightness ``f x``; contrast ``f x + (1-f) * mean gray``, the mean gray
@@ -139,7 +139,7 @@ def jitter_map(
 def apply_color(
     images: Float[Array, "batch height width channels"], color_map: ColorMap
 ) -> Float[Array, "batch height width channels"]:
-    """Every pixel's color mapped by its image's map."""
+    """Map every pixel's color by its image's map."""
     channels = images.shape[-1]
     columns = [
         sum(

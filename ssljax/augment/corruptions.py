@@ -119,7 +119,7 @@ def _gaussian_blur(keys, images, place):
 
 
 def gaussian_matrix(sigma: float, size: int) -> Float[np.ndarray, "size size"]:
-    """A sampled Gaussian cut off at 4 sigma as a matrix; border pixels repeat beyond the border."""
+    """Return a sampled Gaussian, cut off at 4 sigma, as a matrix; border pixels repeat outside."""
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-(offsets**2) / (2 * sigma**2))
@@ -140,7 +140,7 @@ def _defocus_blur(keys, images, place):
 
 
 def disk_kernel(radius: float, sigma: float) -> Float[np.ndarray, "5 5"]:
-    """Pixels within a radius (below 2) of the center, smoothed by three taps of a Gaussian."""
+    """Return a disk (radius below 2) as a kernel, smoothed by three taps of a Gaussian."""
     offsets = np.arange(-_REACH, _REACH + 1)
     disk = (offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2).astype(float)
     taps = np.exp(-(np.arange(-1, 2) ** 2) / (2 * sigma**2))
@@ -153,7 +153,7 @@ def disk_kernel(radius: float, sigma: float) -> Float[np.ndarray, "5 5"]:
 def plasma(
     noise: Float[Array, "batch side side"], decay: float | Float[Array, ""]
 ) -> Float[Array, "batch side side"]:
-    """Plasma fractals from 0 to 1 by the diamond-square algorithm on a torus.
+    """Draw plasma fractals from 0 to 1 by the diamond-square algorithm on a torus.
 
     Args:
         noise: uniform on [-1, 1]; each point of the map uses the number at its own place. The
@@ -217,13 +217,13 @@ def _pixelate(keys, images, place):
 
 
 def pixelation_matrix(fraction: float, size: int) -> Float[np.ndarray, "size size"]:
-    """Reduction to this fraction of the pixels and enlargement back, with box filters."""
+    """Return the matrix that shrinks to a fraction of the pixels and enlarges again, by boxes."""
     small = int(size * fraction)
     return _box_matrix(small, size) @ _box_matrix(size, small)
 
 
 def _box_matrix(size, new_size):
-    """Means over the pixels whose centers lie in the box of each new pixel, at least one."""
+    """Return means over the pixels whose centers lie in each new pixel's box, at least one."""
     scale = size / new_size
     width = max(scale, 1.0)
     centers = (np.arange(new_size) + 0.5) * scale

@@ -112,14 +112,14 @@ def apply_geometry(
 
 
 def hat_weights(coordinates: Float[Array, "*points"], size: int) -> Float[Array, "*points size"]:
-    """Weights of `size` pixels for sampling at each coordinate; rows sum to 1 inside."""
+    """Return weights of `size` pixels for sampling at each coordinate; rows sum to 1 inside."""
     pixels = jnp.arange(size, dtype=coordinates.dtype)
     pixels = jnp.reshape(pixels, (1,) * coordinates.ndim + (size,))
     return _hat(jnp.abs(coordinates[..., None] - pixels))
 
 
 def spline_weights(coordinates: Float[Array, "*points"], size: int) -> Float[Array, "*points size"]:
-    """Weights of `size` pixels in their cubic spline interpolant at each coordinate.
+    """Return weights of `size` pixels in their cubic spline interpolant at each coordinate.
 
     The interpolant has B-spline coefficients c with ``(c[i-1] + 4 c[i] + c[i+1]) / 6 = pixel i``
     and none outside the image. At pixel centers the weights select the pixel, to rounding. Unlike
@@ -141,13 +141,13 @@ def _b_spline(distance):
 
 
 def _spline_prefilter(size, dtype):
-    """The matrix from pixels to the coefficients of their spline."""
+    """Return the matrix from pixels to the coefficients of their spline."""
     collocation = (4 * np.eye(size) + np.eye(size, k=1) + np.eye(size, k=-1)) / 6
     return jnp.asarray(np.linalg.inv(collocation), dtype)
 
 
 def _wide_hat_weights(coordinates, size, apart):
-    """Hats as wide as the distance of two samples, at least a pixel; their sums are 1 or 0."""
+    """Return hats as wide as the distance of two samples, at least a pixel; sums are 1 or 0."""
     pixels = jnp.arange(size, dtype=coordinates.dtype)[None, None]
     width = jnp.maximum(1, apart)[:, None, None]
     weights = jnp.maximum(0, 1 - jnp.abs(coordinates[..., None] - pixels) / width)
@@ -229,7 +229,7 @@ def resample_points(
     pixels = jnp.reshape(images, (batch, height * width, channels))
 
     def weights_of(coordinates, size):
-        """Index and weight of each pixel under the kernel; outside the image the weight is 0."""
+        """Return index and weight of each pixel under the kernel; 0 outside the image."""
         first = jax.lax.stop_gradient(jnp.floor(coordinates))
         for tap in taps:
             place = first + tap

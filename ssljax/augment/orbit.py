@@ -58,7 +58,7 @@ def group_element(
     images: Float[Array, "batch height width channels"],
     coordinates: Float[Array, "batch generators"],
 ) -> Float[Array, "batch height width channels"]:
-    """Images moved along their orbits, differentiable in the coordinates everywhere.
+    """Return images moved along their orbits, differentiable in the coordinates everywhere.
 
     Args:
         images: batch of images.
@@ -99,7 +99,7 @@ def group_element(
 
 
 def generator_scales(policy: Policy) -> Float[np.ndarray, " generators"]:
-    """Half-range of each coordinate at strength 1, to first order in the strength.
+    """Return each coordinate's half-range at strength 1, to first order in the strength.
 
     A crop of area ``1 - a`` has sides shorter by a/2 in the logarithm and its center anywhere
     within +-a/4 of the side: uniform areas down to ``1 - crop_area`` count as a scale half-range
@@ -135,7 +135,7 @@ def orbit_tangents(
     images: Float[Array, "batch height width channels"],
     scales: Float[Array, " generators"],
 ) -> Float[Array, "batch generators dim"]:
-    r"""Derivatives of a representation along each generator, at the identity.
+    r"""Return derivatives of a representation along each generator, at the identity.
 
     ``T[i, k] = scales[k] * d function(group_element(image_i, theta)) / d theta_k`` at theta = 0,
     by forward-mode differentiation: one evaluation and one JVP per generator, no sampling.
@@ -162,7 +162,7 @@ def orbit_tangents(
 
 
 def orbit_covariance(tangents: Float[Array, "batch generators dim"]) -> Float[Array, "dim dim"]:
-    r"""Within-orbit covariance of a representation, to first order in the strength.
+    r"""Return a representation's within-orbit covariance, to first order in the strength.
 
     ``(1 / 3) mean_i T_i^T T_i``: coordinates that are independent and uniform on [-1, 1] times
     the tangents' scales have variance 1/3 each, and a view is ``f(x_i) + theta T_i`` up to second

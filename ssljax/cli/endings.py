@@ -13,7 +13,7 @@ EXIT_STOPPED = 143  # 128 + SIGTERM, as shells report a process ended by it
 
 
 def run_with_exit_code(action: Callable[[], int]) -> int:
-    """Do something; the ways in which training ends early become one line and an exit code."""
+    """Run an action and return its exit code; an early end of training becomes one line."""
     try:
         return action()
     except StopRequested as error:
@@ -37,7 +37,7 @@ def run_with_exit_code(action: Callable[[], int]) -> int:
 
 
 def run_as_one_of_many(action: Callable[[], int], cluster: Cluster | None) -> int:
-    """Do something as a process of a cluster, or alone where there is none.
+    """Run an action as one process of a cluster, or alone where there is no cluster.
 
     A process that fails among many is ended at once: ordinary clean-up waits for peers, which may
     wait for this one.

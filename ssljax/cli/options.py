@@ -178,7 +178,7 @@ def _flatten(nested: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 @_REGISTRY.struct_rule
 def _specify_settings(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Settings become dictionaries, so that nothing is checked before everything is read."""
+    """Tell tyro to read settings as dictionaries: they are checked when everything is read."""
     if not (isinstance(info.type, type) and issubclass(info.type, Settings)):
         return None
     fields = []
@@ -219,7 +219,7 @@ def _find_help(entry: Any) -> str:
 
 @_REGISTRY.primitive_rule
 def _specify_value(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Values are read by `read_value`, as everywhere else in this package."""
+    """Tell tyro to read values by `read_value`, as everywhere else in this package."""
     annotation = info.type
     metavar = _find_metavar(annotation)
     if metavar is None:

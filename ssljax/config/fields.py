@@ -27,7 +27,7 @@ class Leaf(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """The option that sets it, such as ``--optimizer.learning-rate``."""
+        """Return the option that sets the field, such as ``--optimizer.learning-rate``."""
         return "--" + self.path.replace("_", "-")
 
 
@@ -156,14 +156,14 @@ def config_from_dict(default: ConfigType, values: Mapping[str, Any]) -> ConfigTy
 
 
 def _from_json(annotation: Any, value: Any) -> Any:
-    """JSON knows no tuples, and writes a round number as an integer where others wrote it."""
+    """Convert a JSON value: it knows no tuples, and writes round numbers as integers."""
     if get_origin(annotation) is tuple:
         return tuple(_from_json(get_args(annotation)[0], part) for part in value)
     return float(value) if annotation is float else value
 
 
 def _is_of_type(annotation: Any, value: Any) -> bool:
-    """Whether a value read from JSON can be one of a field's; nothing is converted by guessing."""
+    """Return whether a value read from JSON can be a field's; nothing is converted by guessing."""
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
     if get_origin(annotation) is tuple:

@@ -96,7 +96,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _check_pair(
     path: Path, key: str, label_key: str, images: np.ndarray, labels: np.ndarray | None
 ) -> tuple[UInt8[np.ndarray, "n height width channels"], Int[np.ndarray, " n"]]:
-    """Images with channels and int64 labels; -1 where there are none."""
+    """Return images with channels and int64 labels, -1 for images without a label."""
     _check_images(f"{path} holds {key} of {images.dtype} {images.shape}", images)
     if images.ndim == 3:
         images = images[..., None]

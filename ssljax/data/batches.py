@@ -25,7 +25,7 @@ def batch_indices(
     batch_size: int,
     sampling: str,
 ) -> Int[Array, " batch"]:
-    """Indices of the examples of one step.
+    """Return the indices of the examples of one step.
 
     Args:
         key: root key of the run's sampling, shape ().
@@ -70,7 +70,7 @@ def batch_indices(
 def permute(
     key: PRNGKeyArray, positions: Int[Array, " positions"], size: int
 ) -> Int[Array, " positions"]:
-    r"""A random permutation of 0..size-1, evaluated at some positions only.
+    r"""Evaluate a random permutation of 0..size-1 at some positions only.
 
     A Feistel network on pairs (a, b) in [0, A) x [0, B) with A = ceil(sqrt(size)) and
     B = ceil(size / A): rounds ``a += hash(b) mod A`` and ``b += hash(a) mod B`` in turn, each
@@ -105,7 +105,7 @@ def permute(
 
 
 def epoch_constants(key: PRNGKeyArray, num_epochs: int) -> UInt32[Array, "epochs rounds 2"]:
-    """Constants of the permutations of the first epochs, for `permute_on_host`.
+    """Return constants of the permutations of the first epochs, for `permute_on_host`.
 
     Args:
         key: root key of the run's sampling, as for `batch_indices`.
@@ -121,7 +121,7 @@ def epoch_constants(key: PRNGKeyArray, num_epochs: int) -> UInt32[Array, "epochs
 def permute_on_host(
     constants: UInt32[np.ndarray, "rounds 2"], positions: Int[np.ndarray, " positions"], size: int
 ) -> Int[np.ndarray, " positions"]:
-    """`permute`, in NumPy: for processes that read data and have no device.
+    """Evaluate `permute` in NumPy: for processes that read data and have no device.
 
     Args:
         constants: those of one epoch, from `epoch_constants`.
@@ -144,7 +144,7 @@ def _find_sides(size):
 
 
 def _network(constants, first, second, numpy, values):
-    """The Feistel network on pairs; written once for JAX and NumPy."""
+    """Apply the Feistel network to pairs; written once for JAX and NumPy."""
     first, second = numpy.uint32(first), numpy.uint32(second)
     a, b = numpy.divmod(values, second)
     for turn in range(_ROUNDS):
@@ -156,7 +156,7 @@ def _network(constants, first, second, numpy, values):
 
 
 def _hash(values, constants, numpy):
-    """MurmurHash3's 32-bit finalizer between two random constants."""
+    """Apply MurmurHash3's 32-bit finalizer between two random constants."""
     mixed = values * numpy.uint32(0x9E3779B9) + constants[0]
     mixed = (mixed ^ (mixed >> 16)) * numpy.uint32(0x85EBCA6B)
     mixed = (mixed ^ (mixed >> 13)) * numpy.uint32(0xC2B2AE35)

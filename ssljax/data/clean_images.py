@@ -45,7 +45,7 @@ def clean_dataset(dataset: Dataset, digit_strength: float) -> Dataset:
 def resize_images_like(
     images: UInt8[np.ndarray, "n height width channels"], image_shape: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "n wanted_height wanted_width wanted_channels"]:
-    """Bring images to another size.
+    """Resize images to the size and channels of others.
 
     Args:
       images: Stored pixels.

@@ -261,7 +261,7 @@ def group_counts(design: Design) -> Int[np.ndarray, " groups"]:
 
 
 def _draw_rows(dataset, classes, wanted, rng):
-    """Rows of images of each wanted class: in random order, repeated only when all are used up."""
+    """Draw rows of images of each wanted class in random order; repeat only when all are used."""
     rows = np.empty(len(wanted), int)
     for which, labels in enumerate(classes):
         places = np.flatnonzero(wanted == which)
@@ -277,7 +277,7 @@ def _draw_rows(dataset, classes, wanted, rng):
 def _scale(
     images: UInt8[np.ndarray, "n h w channels"], side: int
 ) -> UInt8[np.ndarray, "n side side channels"]:
-    """Color images at another size."""
+    """Resize color images."""
     if images.shape[1:3] == (side, side):
         return images.copy()
     return np.stack([resize_gray(images[..., c], side) for c in range(images.shape[3])], axis=-1)

@@ -84,7 +84,7 @@ class Entry(NamedTuple):
 def _make_tfds_entry(
     tfds_name: str = "", label: str = "label", argument: str = "", **splits: str
 ) -> Entry:
-    """A data set that TFDS prepares: its label there, and its split for each of ours."""
+    """Return the entry of a data set that TFDS prepares: its label and its splits for ours."""
     splits = splits or {"train": "train", "test": "test"}
     joint = ("all",) if {"train", "test"} <= set(splits) else ()
 
@@ -263,5 +263,5 @@ def load_dataset(
 
 
 def _split_name(name):
-    """A name, what separates it from its argument, and the argument."""
+    """Split a name into the part before its separator, the separator and its argument."""
     return name.partition(":") if ":" in name else name.partition("/")

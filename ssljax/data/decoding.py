@@ -167,7 +167,7 @@ def exact_image(
 
 
 def _visible_image(file: Path | bytes, draft_side: int = 0) -> Any:
-    """The image in a file as described above, upright, in Pillow's mode L or RGB."""
+    """Return the image in a file as described above, upright, in Pillow's mode L or RGB."""
     from PIL import Image  # noqa: PLC0415
 
     with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
@@ -191,7 +191,7 @@ def _visible_image(file: Path | bytes, draft_side: int = 0) -> Any:
 
 
 def _find_turn(image):
-    """How Pillow turns an image upright; None where it is."""
+    """Return Pillow's operation that turns an image upright; None if it is upright."""
     from PIL import Image  # noqa: PLC0415
 
     method = Image.Transpose

@@ -49,7 +49,7 @@ class Files:
     whole: bool = False
 
     def __call__(self, indices: Sequence[int]) -> list[Example | Damaged]:
-        """The examples of some files, in order."""
+        """Return the examples of some files, in order."""
         return [self._example(self.files[index]) for index in indices]
 
     def _example(self, file):
@@ -121,7 +121,7 @@ def open_class_folders(path: str | Path, split: str, decoded: Decoded) -> ImageS
 
 
 def open_waterbirds(path: str | Path, split: str, decoded: Decoded) -> ImageSource:
-    """Waterbirds: `metadata.csv` with img_filename, y (waterbird), place (water) and split.
+    """Open Waterbirds: `metadata.csv` with img_filename, y (waterbird), place (water) and split.
 
     Args:
         path: the published folder, for instance waterbird_complete95_forest2water2.
@@ -159,7 +159,7 @@ def open_waterbirds(path: str | Path, split: str, decoded: Decoded) -> ImageSour
 
 
 def open_urbancars(path: str | Path, split: str, decoded: Decoded) -> ImageSource:
-    """UrbanCars: car, background and co-occurring object, each urban or country.
+    """Open UrbanCars: car, background and co-occurring object, each urban or country.
 
     The published layout: ``bg-0.95_co_occur_obj-0.95/train`` and ``bg-0.5_co_occur_obj-0.5/val``
     or ``/test``, each with folders ``obj-NAME_bg-NAME_co_occur_obj-NAME``.
@@ -203,7 +203,7 @@ def _is_left_out(path):
 
 
 def _list_images(folder):
-    """The image files of a folder, sorted."""
+    """Return the image files of a folder, sorted."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -214,7 +214,7 @@ def _list_images(folder):
 
 
 def _list_classes(folder):
-    """The image files of each subfolder that has some."""
+    """Return the image files of each subfolder that has any."""
     found = {
         entry.name: _list_images(entry) for entry in folder.iterdir() if not _is_left_out(entry)
     }

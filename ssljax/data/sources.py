@@ -63,7 +63,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the pictures a network sees; ink is not a channel."""
+        """Return (height, width, channels) of the pictures a network sees; ink is not a channel."""
         height, width, channels = self.images.shape[1:]
         if self.squeezed_side:
             height = width = self.squeezed_side
@@ -71,7 +71,7 @@ class Dataset:
 
     @property
     def is_labeled(self) -> bool:
-        """Whether every image has a class."""
+        """Return whether every image has a class."""
         return bool(len(self.labels)) and int(self.labels.min()) >= 0
 
     def __len__(self) -> int:
@@ -127,7 +127,7 @@ class ImageSource:
 
     @property
     def gib(self) -> float:
-        """Size of all decoded images, in GiB."""
+        """Return the size of all decoded images, in GiB."""
         return self.num_images * float(np.prod(self.image_shape)) / 2**30
 
 

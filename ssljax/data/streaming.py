@@ -70,7 +70,7 @@ class _ChunkReader:
 def read_intact(
     source: ImageSource, indices: Int[np.ndarray, " n"]
 ) -> tuple[list[Any], tuple[Damaged, ...]]:
-    """Examples at some indices, each damaged one replaced by the next that can be decoded.
+    """Read examples at some indices; each damaged one is replaced by the next intact one.
 
     Args:
         source: where the images are.
@@ -119,7 +119,7 @@ class Stream:
         on_damaged: OnDamaged = "refuse",
         notice: Callable[[str], None] | None = None,
     ):
-        """Opens nothing before the first batch is asked for.
+        """Keep the arguments; nothing is opened before the first batch is asked for.
 
         Args:
             source: where the images are.
@@ -167,7 +167,7 @@ class Stream:
             self._chunks = None  # now, while the modules it needs to end well are there
 
     def __iter__(self) -> Iterator[FedBatch]:
-        """The batches, in order of their steps.
+        """Yield the batches, in order of their steps.
 
         Raises:
             UsageError: for a damaged record that is not to be skipped.
@@ -216,7 +216,7 @@ class Stream:
 def ahead_on_device(
     batches: Iterator[FedBatch], place: Callable[[FedBatch], Any], depth: int = _AHEAD
 ) -> Iterator[Any]:
-    """Batches put on the device before they are needed.
+    """Yield batches that are put on the device before they are needed.
 
     Args:
         batches: on the host.

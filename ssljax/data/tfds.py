@@ -107,13 +107,13 @@ class Records:
 
     @property
     def source(self) -> Any:
-        """TFDS's own random access to the records, images not yet decoded."""
+        """Return TFDS's own random access to the records, images not yet decoded."""
         if self._source is None:
             self._source = _open_source(*self._place)
         return self._source
 
     def __call__(self, indices: Sequence[int]) -> list[Example | Damaged]:
-        """The examples of some records, in order."""
+        """Return the examples of some records, in order."""
         source, indices = self.source, list(indices)
         try:
             records = source.__getitems__(indices)
@@ -207,7 +207,7 @@ def _prepare(builder, name, data_dir):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No remarks of TFDS about optional decoders and folders it looked into."""
+    """Silence TFDS's remarks about optional decoders and folders it looked into."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -85,7 +85,7 @@ def nt_xent_blockwise(
     block_size: int = 256,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
-    """`ssljax.losses.nt_xent` in memory proportional to 2N (dim + block_size).
+    """Return `ssljax.losses.nt_xent` in memory proportional to 2N (dim + block_size).
 
     Args:
       first: Embeddings of one view of N images; need not be normalized.
@@ -121,7 +121,7 @@ def multi_view_nt_xent_blockwise(
     block_size: int = 256,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
-    """`ssljax.losses.multi_view_nt_xent` in blocks; arguments as for `nt_xent_blockwise`."""
+    """Return `ssljax.losses.multi_view_nt_xent` in blocks; arguments as for `nt_xent_blockwise`."""
     check_stack(views, least=2)
     rows = _scale_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
@@ -139,7 +139,7 @@ def supervised_contrastive_blockwise(
     block_size: int = 256,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
-    """`ssljax.losses.supervised_contrastive` in memory linear in the batch.
+    """Return `ssljax.losses.supervised_contrastive` in memory linear in the batch.
 
     Args:
       first: Embeddings of one view of N images; need not be normalized.
@@ -175,7 +175,7 @@ def multi_view_supervised_contrastive_blockwise(
     block_size: int = 256,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
-    """`ssljax.losses.multi_view_supervised_contrastive` in blocks, as `nt_xent_blockwise`."""
+    """Return `ssljax.losses.multi_view_supervised_contrastive` in blocks of rows."""
     check_labeled_stack(views, labels)
     rows = _scale_rows(views, temperature)
     _check_blocks(rows.shape[0], block_size, mesh)
@@ -206,7 +206,7 @@ def _check_blocks(count: int, block_size: int, mesh: Mesh | None) -> None:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _log_normalizers(rows, block_size, mesh):
-    """For each row a, log Σ_{b≠a} exp(row_a · row_b), blockwise."""
+    """Return log Σ_{b≠a} exp(row_a · row_b) for each row a, block by block."""
     return _normalizers_forward(rows, block_size, mesh)[0]
 
 
@@ -236,7 +236,7 @@ _log_normalizers.defvjp(_normalizers_forward, _normalizers_backward)
 
 
 def _blocks(arrays, block_size):
-    """Arrays cut along rows into equal blocks, the last filled up with zeros."""
+    """Cut arrays along rows into equal blocks; the last is filled up with zeros."""
     count = arrays[0].shape[0]
     size = min(block_size, count)
     short = -count % size
@@ -245,7 +245,7 @@ def _blocks(arrays, block_size):
 
 
 def _block_normalizers(rows, index, keys, key_index, block_size):
-    """Of each row, log Σ exp(row · key) over the keys with another index."""
+    """Return log Σ exp(row · key) of each row over the keys with another index."""
 
     def one(block):
         x, i = block
@@ -256,7 +256,7 @@ def _block_normalizers(rows, index, keys, key_index, block_size):
 
 
 def _block_gradient(side, other, block_size):
-    """Gradient with respect to the rows of one side from their logits with the other side."""
+    """Return the gradient of one side's rows from their logits with the other side."""
     keys, key_logs, key_cotangent, key_index = other
 
     def one(block):
@@ -271,7 +271,7 @@ def _block_gradient(side, other, block_size):
 
 
 def _pass_on(arrays, mesh):
-    """What the previous device of the ring held."""
+    """Return the arrays that the previous device of the ring held."""
     shift = [(i, (i + 1) % mesh.size) for i in range(mesh.size)]
     return tuple(jax.lax.ppermute(x, mesh.axis_names[0], shift) for x in arrays)
 

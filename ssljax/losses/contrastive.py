@@ -36,7 +36,7 @@ def nt_xent(
     second: Float[Array, "batch dim"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""Normalized-temperature cross entropy of SimCLR with all 2N - 2 negatives.
+    r"""Return the normalized-temperature cross entropy of SimCLR with all 2N - 2 negatives.
 
     For the 2N rows z of both views on the unit sphere, p(a) the other view of row a,
 
@@ -75,7 +75,7 @@ def nt_xent(
 def multi_view_nt_xent(
     views: Float[Array, "batch views dim"], temperature: float | Float[Array, ""]
 ) -> Float[Array, ""]:
-    r"""NT-Xent of V views of each image, for V = 2 `nt_xent`.
+    r"""Return NT-Xent of V views of each image; equal to `nt_xent` for V = 2.
 
     For the VN rows z on the unit sphere, P(a) the V - 1 other views of a's image,
 
@@ -142,7 +142,7 @@ def info_nce(
     second: Float[Array, "batch dim"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""One-sided InfoNCE with cosine similarity.
+    r"""Return one-sided InfoNCE with cosine similarity.
 
     Row i of the first view classifies its partner among all rows of the second view:
 
@@ -177,7 +177,7 @@ def dot_info_nce(
     second: Float[Array, "batch dim"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""One-sided InfoNCE with the plain inner product; rows are not normalized.
+    r"""Return one-sided InfoNCE with the plain inner product; rows are not normalized.
 
     The same formula as `info_nce` without the sphere. For a linear map of Gaussian data and
     N → ∞, L - log N tends to half the spectral contrastive loss of embeddings over √T.

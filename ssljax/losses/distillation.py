@@ -26,7 +26,7 @@ class BYOLSettings(Settings):
 def mean_cosine_to_target(
     predictions: Float[Array, "batch dim"], targets: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    """Mean over the global batch of the cosine of each row pair; no gradient into the targets."""
+    """Return the mean cosine of row pairs over the global batch; targets get no gradient."""
     check_views(predictions, targets)
     targets = jax.lax.stop_gradient(unit_rows(at_least_float32(targets)))
     return jnp.mean(jnp.sum(unit_rows(at_least_float32(predictions)) * targets, axis=1))
@@ -38,7 +38,7 @@ def byol(
     first_target: Float[Array, "batch dim"],
     second_target: Float[Array, "batch dim"],
 ) -> Float[Array, ""]:
-    r"""BYOL: squared distance on the sphere between predictions and the other view's targets.
+    r"""Return BYOL's loss: squared distance on the sphere to the other view's targets.
 
     .. math:: L = \frac1n\sum_i\big[2 - 2\cos(p_i, t_i^+) + 2 - 2\cos(p_i^+, t_i)\big].
 
@@ -73,7 +73,7 @@ def simsiam(
     first_embedding: Float[Array, "batch dim"],
     second_embedding: Float[Array, "batch dim"],
 ) -> Float[Array, ""]:
-    r"""SimSiam: negative cosine between predictions and the other view's own embedding.
+    r"""Return SimSiam's loss: negative cosine from predictions to the other view's embedding.
 
     .. math:: L = -\frac{1}{2n}\sum_i\big[\cos(p_i, \mathrm{sg}\,z_i^+)
               + \cos(p_i^+, \mathrm{sg}\,z_i)\big],

@@ -65,7 +65,7 @@ def vicreg(
     variance: float = 25.0,
     covariance: float = 1.0,
 ) -> Float[Array, ""]:
-    r"""VICReg: invariance, hinge on the standard deviations, off-diagonal covariances.
+    r"""Return VICReg: invariance, hinge on the standard deviations, off-diagonal covariances.
 
     .. math:: L = \frac{a}{nd}\lVert Z - Z^+\rVert^2
               + \frac{b}{2d}\sum_{Z,k}\big(1 - \sqrt{C_{kk} + 10^{-4}}\big)_+
@@ -109,7 +109,7 @@ def vicreg_covariance(
     second: Float[Array, "batch dim"],
     invariance: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""VICReg in the covariance form of the theory, estimated without bias.
+    r"""Return VICReg in the covariance form of the theory, estimated without bias.
 
     Estimates ``‖C - I‖²_F + κ E‖z - z⁺‖²`` with C = E[z zᵀ] uncentered, by
 
@@ -146,7 +146,7 @@ def barlow_twins(
     second: Float[Array, "batch dim"],
     off_diagonal: float = 5e-3,
 ) -> Float[Array, ""]:
-    r"""Barlow Twins with every coordinate standardized over the global batch.
+    r"""Return Barlow Twins with every coordinate standardized over the global batch.
 
     .. math:: L = \sum_k (1 - c_{kk})^2 + λ\sum_{k\neq l} c_{kl}^2,
               \quad c = \frac1n \hat Z^\top \hat Z^+,
@@ -188,7 +188,7 @@ def barlow_twins(
 def barlow_twins_unnormalized(
     first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    r"""Barlow Twins without standardization, the form of the theory, estimated without bias.
+    r"""Return Barlow Twins without standardization, as in the theory, estimated without bias.
 
     Estimates ``‖E[(z z⁺ᵀ + z⁺ zᵀ)/2] - I‖²_F``. With S_i the symmetrized outer product of
     pair i and S its mean over the batch,

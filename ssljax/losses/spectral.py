@@ -9,7 +9,7 @@ from ssljax.system.arrays import Array, Float
 def spectral_contrastive(
     first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    r"""Unbiased estimator of the spectral contrastive loss from a batch of positive pairs.
+    r"""Return an unbiased estimate of the spectral contrastive loss from positive pairs.
 
     .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+
               + \frac{1}{n(n-1)} \sum_{i\neq j} (z_i\cdot z_j^+)^2.
@@ -47,7 +47,7 @@ def spectral_contrastive(
 def mean_square_apart(
     first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    """Mean over i != j of (first_i · second_j)²: estimates tr C² of the embedding, unbiased."""
+    """Return the mean over i != j of (first_i · second_j)²: an unbiased estimate of tr C²."""
     count, dim = first.shape
     if count <= 2 * dim:
         products = inner_products(first, second)
@@ -61,7 +61,7 @@ def mean_square_apart(
 def spectral_cross_view_biased(
     first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    r"""Spectral contrastive loss with i = j kept, between the views.
+    r"""Return the spectral contrastive loss with i = j kept, between the views.
 
     .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+ + \frac{1}{n^2}\sum_{i,j}(z_i\cdot z_j^+)^2.
 
@@ -92,7 +92,7 @@ def spectral_cross_view_biased(
 def spectral_within_view_biased(
     first: Float[Array, "batch dim"], second: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    r"""Spectral contrastive loss with the squared norm of each view's own second moment.
+    r"""Return the spectral contrastive loss with the squared norm of each view's second moment.
 
     .. math:: \hat L = -\frac2n \sum_i z_i\cdot z_i^+
               + \tfrac12\lVert \hat C\rVert_F^2 + \tfrac12\lVert \hat C^+\rVert_F^2,

@@ -25,7 +25,7 @@ def supervised_contrastive(
     labels: Int[Array, "batch"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""Supervised contrastive loss (SupCon, positives outside the logarithm).
+    r"""Return the supervised contrastive loss (SupCon, positives outside the logarithm).
 
     For the 2N rows z of both views on the unit sphere, P(a) all other rows of a's class (its
     own other view among them),
@@ -60,7 +60,7 @@ def multi_view_supervised_contrastive(
     labels: Int[Array, "batch"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, ""]:
-    r"""Supervised contrastive loss of V >= 1 views of each image, for V = 2 the one above.
+    r"""Return `supervised_contrastive` of V >= 1 views of each image.
 
     .. math:: L = \frac{1}{|A|}\sum_{a\in A}\Big[\log\sum_{b\neq a}e^{z_a\cdot z_b/T}
               - \frac{1}{|P(a)|}\sum_{p\in P(a)} z_a\cdot z_p/T\Big],
@@ -136,7 +136,7 @@ def supervised_spectral(
     second: Float[Array, "batch dim"],
     labels: Int[Array, "batch"],
 ) -> Float[Array, ""]:
-    r"""Spectral contrastive loss whose positives are different images of one class.
+    r"""Return the spectral contrastive loss whose positives are different images of one class.
 
     .. math:: \hat L = -\frac{2}{|A|}\sum_{i\in A}\frac{1}{n_{y_i}-1}
               \sum_{j\neq i,\;y_j=y_i} z_i\cdot z_j^+
@@ -176,7 +176,7 @@ def supervised_spectral(
 def cross_entropy(
     logits: Float[Array, "batch classes"], labels: Int[Array, "batch"]
 ) -> Float[Array, ""]:
-    """Mean negative log-likelihood of the labels under softmax(logits), in at least float32.
+    """Return the mean negative log-likelihood of labels under softmax(logits), at least float32.
 
     Args:
       logits: One row of scores for each image.
@@ -213,7 +213,7 @@ def check_classes(labels: Int[Array, "batch"], classes: int) -> Int[Array, "batc
 def mean_squared_error(
     outputs: Float[Array, "batch dim"], targets: Float[Array, "batch dim"]
 ) -> Float[Array, ""]:
-    """Half the mean over the global batch of ‖output - target‖², in at least float32.
+    """Return half the global batch's mean of ‖output - target‖², in at least float32.
 
     Args:
       outputs: One row for each image.

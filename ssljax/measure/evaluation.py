@@ -39,7 +39,7 @@ def measure_accuracies(
     sharding: jax.sharding.NamedSharding | None = None,
     progress: bool = True,
 ) -> dict[str, Accuracies]:
-    """Accuracies of frozen, clean features of each layer.
+    """Return the accuracies of frozen, clean features of each layer.
 
     Args:
       network: The trained network, used in evaluation mode.
@@ -182,7 +182,7 @@ def count_images(train: Dataset, test: Dataset) -> dict[str, int]:
 
 
 def accuracy_text(accuracies: Accuracies) -> str:
-    """``probe 0.9512, k-NN 0.9301``."""
+    """Return a text like ``probe 0.9512, k-NN 0.9301``."""
     return f"probe {accuracies['probe_accuracy']:.4f}, k-NN {accuracies['knn_accuracy']:.4f}"
 
 
@@ -191,7 +191,7 @@ def neighbor_accuracies(
     labels: tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]],
     settings: EvaluationConfig,
 ) -> Accuracies:
-    """k-nearest-neighbor accuracy of each layer's (training, test) features."""
+    """Return the k-nearest-neighbor accuracy of each layer's (training, test) features."""
     return {
         name: cosine_knn(
             value,
@@ -206,5 +206,5 @@ def neighbor_accuracies(
 
 
 def move_to_one_device(state: TrainState) -> TrainState:
-    """Measuring is done on one device; replicas would all repeat the same work."""
+    """Return the state on one device: when measuring, replicas would repeat the same work."""
     return jax.device_put(state, jax.local_devices()[0])

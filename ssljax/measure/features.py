@@ -40,7 +40,7 @@ def layer_features(
     sharding: jax.sharding.NamedSharding | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Float[np.ndarray, "n ..."]]:
-    """Outputs of named layers for clean images.
+    """Return the outputs of named layers for clean images.
 
     Args:
         apply: ``apply(params, statistics, images, *, train, layers) -> (dict, statistics)``.
@@ -87,7 +87,7 @@ def layer_features(
 
 
 def view_keys(key: PRNGKeyArray, num_images: int, num_views: int) -> Key[Array, "images views"]:
-    """The key that draws each view, a function of (root key, image, view) alone.
+    """Return the key that draws each view, a function of (root key, image, view) alone.
 
     Args:
       key: Root key, shape ().
@@ -125,7 +125,7 @@ def view_features(
     layers: tuple[str, ...],
     batch_size: int = 256,
 ) -> dict[str, Float[np.ndarray, "images views dim"]]:
-    """Outputs of named layers for several views of each image, in evaluation mode.
+    """Return outputs of named layers for several views of each image, in evaluation mode.
 
     Args:
       apply: The network's pure ``apply``.

@@ -43,12 +43,12 @@ def check_layers(network: Network, layers: tuple[str, ...]) -> None:
 
 
 def moments_file(folder: Path, layer: str) -> Path:
-    """``folder/LAYER.npz``."""
+    """Return the path ``folder/LAYER.npz``."""
     return folder / f"{layer.replace('/', '-')}.npz"
 
 
 def head_weights(config: Config, state: TrainState) -> dict[str, np.ndarray]:
-    """Matrices ``W1``, …, ``WL`` of a linear head, each (out, in); empty for other heads."""
+    """Return matrices ``W1``, …, ``WL`` of a linear head, each (out, in); empty for other heads."""
     if config.head.kind != "linear":
         return {}
     head = jax.device_get(state.params["head"])
@@ -59,7 +59,7 @@ def head_weights(config: Config, state: TrainState) -> dict[str, np.ndarray]:
 
 
 def head_grams(weights: dict[str, np.ndarray]) -> Float[np.ndarray, "depth dim dim"]:
-    r"""Grams of a linear head's layers in its input: ``W_1^T ... W_l^T W_l ... W_1`` for each l.
+    r"""Return Grams of a linear head's layers: ``W_1^T ... W_l^T W_l ... W_1`` for each l.
 
     Args:
       weights: ``W1``, …, ``WL`` as `head_weights` gives them, at least one.
@@ -85,7 +85,7 @@ def write_layer_moments(
     views: int,
     progress: bool = True,
 ) -> list[Path]:
-    """Moments of a network's layers, each in a file that ``theory solve`` reads.
+    """Write the moments of each layer of a network to a file that ``theory solve`` reads.
 
     The views are those of training's policy and strength, drawn with keys of their own, the same
     ones at every call: two measurements of one run differ by what the network learned between
@@ -177,7 +177,7 @@ def write_moments_folder(
 
 
 def draw_subset(dataset: Dataset, count: int) -> Dataset:
-    """Some images, drawn once and for all; every image where ``count`` is 0 or more than all."""
+    """Return some images, drawn once and for all, or every image for ``count`` 0 or beyond all."""
     if not 0 < count < len(dataset.images):
         return dataset
     total = len(dataset.images)
@@ -235,7 +235,7 @@ def measure_run(
     train: Dataset | None = None,
     progress: bool = True,
 ) -> dict[str, dict[str, float]]:
-    """Everything that a configuration asks to be measured when training ends.
+    """Measure and write everything that a configuration asks for when training ends.
 
     What is there already (from a run that had ended) is kept. Every process of a run calls it and
     takes part; the first writes.

@@ -50,7 +50,7 @@ class MomentSums(NamedTuple):
 
 
 def moment_arrays(sums: MomentSums) -> dict[str, np.ndarray]:
-    """The arrays of a moments file (see :func:`layer_moments`) from sums."""
+    """Return the arrays of a moments file (see :func:`layer_moments`) from sums."""
     half_covariance, half_cross = _moments(
         sums.second, sums.pairs, sums.images[:, None, None], sums.views
     )
@@ -73,7 +73,7 @@ def _moments(second, pairs, images, views):
 
 
 def write_moments(path: str | os.PathLike, moments: dict[str, np.ndarray]) -> None:
-    """A moments file in one step: a reader sees the old file or the new, never half of it.
+    """Write a moments file in one step: a reader sees the old file or the new one.
 
     Raises:
         UsageError: if the folder does not exist or cannot be written.
@@ -100,7 +100,7 @@ def pixel_layer(
     train: bool = False,
     layers: tuple[str, ...] = ("input",),
 ) -> tuple[dict[str, Float[Array, "batch dim"]], PyTree]:
-    """The data itself in the form of a network's `apply`: its only layer is `input`.
+    """Return the data in the form of a network's `apply`: its only layer is `input`.
 
     Args:
         params: not looked at.
@@ -120,7 +120,7 @@ def pixel_layer(
 def mean_image(
     images: UInt8[np.ndarray, "n height width channels"], pixel_scale: float
 ) -> Float[np.ndarray, "height width channels"]:
-    """Mean of a data set's images, in float32 pixels: what centring subtracts."""
+    """Return the mean of a data set's images, float32 pixels: what centring subtracts."""
     return np.asarray(np.mean(images, axis=0, dtype=np.float64) * pixel_scale, np.float32)
 
 
@@ -140,7 +140,7 @@ def layer_moments(
     sharding: jax.sharding.Sharding | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Moments of named layers over fresh augmented views, in evaluation mode.
+    """Return moments of named layers over fresh augmented views, in evaluation mode.
 
     Arguments as for :func:`layer_sums`.
 
@@ -183,7 +183,7 @@ def layer_sums(
     sharding: jax.sharding.Sharding | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, MomentSums]:
-    """Sums behind the moments of named layers, over fresh augmented views.
+    """Return the sums behind the moments of named layers, over fresh augmented views.
 
     Two compiled functions, of outputs and of donated sums, are called again and again without
     waiting for the device; a second call with another key, strength, parameters or images of the
@@ -301,7 +301,7 @@ def _outputs(
 
 
 def _zeros(outputs, mesh):
-    """Sums of no images, each whole on the devices or its columns divided over the model."""
+    """Return sums of no images, each whole on the devices or divided by columns over the model."""
 
     def zeros(x):
         dim = x.shape[-1]

@@ -36,7 +36,7 @@ def knn_predictions(
     temperature: float,
     num_classes: int | None = None,
 ) -> Int[np.ndarray, " test"]:
-    """The class that the most similar training features vote for.
+    """Return the class that the most similar training features vote for.
 
     Features are divided by their norms (a zero feature stays zero: similarity 0 to all). A
     neighbor with similarity c votes with weight ``exp(c / temperature)``, or 1 if the

@@ -62,7 +62,7 @@ def linear_probe(
     sample_weights: Float[np.ndarray, " train"] | None = None,
     start: ProbeResult | None = None,
 ) -> ProbeResult:
-    r"""Multinomial logistic regression, minimized by L-BFGS.
+    r"""Fit multinomial logistic regression by L-BFGS and measure its accuracies.
 
     The objective is ``mean cross-entropy + (l2/2) |W|^2`` in the weights W of the (standardized)
     features; the bias is not penalized. In scikit-learn's terms ``C = 1 / (l2 * train)``.
@@ -167,7 +167,7 @@ def ridge_probe(
     l2: float = 1e-3,
     standardize: bool = True,
 ) -> ProbeResult:
-    """Least squares on one-hot labels, in closed form; the class of the largest output.
+    """Fit least squares on one-hot labels in closed form; predict the class of the largest output.
 
     Minimizes ``mean |y - W^T x - b|^2 + l2 |W|^2``; arguments as for :func:`linear_probe`.
     In scikit-learn's terms ``alpha = l2 * train``.
@@ -193,7 +193,7 @@ def regression_probe(
     l2: float = 1e-3,
     standardize: bool = True,
 ) -> RegressionResult:
-    """Linear regression of numbers, for instance of the augmentation's parameters.
+    """Fit linear regression of numbers, for instance of the augmentation's parameters.
 
     Minimizes ``mean |y - W^T x - b|^2 + l2 |W|^2`` in closed form.
 
@@ -239,7 +239,7 @@ def evaluate_classifier(
     gradient_norm: float,
     iterations: int,
 ) -> ProbeResult:
-    """What a linear classifier (weights, bias) makes of training and test features."""
+    """Return the accuracies of a linear classifier on training and test features."""
     kernel, bias = linear
     predictions = np.argmax(test[0] @ kernel + bias, axis=1)
     fitted = np.argmax(train[0] @ kernel + bias, axis=1)
@@ -293,7 +293,7 @@ class Standardization(NamedTuple):
 
 
 def standardization(features: Float[np.ndarray, "n dim"], *, divide: bool) -> Standardization:
-    """Mean and, if `divide`, standard deviation of each feature; constant features keep scale 1."""
+    """Return each feature's mean and, if `divide`, standard deviation; constants keep scale 1."""
     mean = np.asarray(np.mean(features, axis=0, dtype=np.float64))
     if not divide:
         return Standardization(mean, np.ones_like(mean))
@@ -306,7 +306,7 @@ def standardization(features: Float[np.ndarray, "n dim"], *, divide: bool) -> St
 def standardize_features(
     change: Standardization, features: Float[np.ndarray, "n dim"]
 ) -> Float[np.ndarray, "n dim"]:
-    """The features that a probe sees, float32."""
+    """Return the float32 features that a probe sees."""
     return ((features - change.mean) / change.scale).astype(np.float32)
 
 
@@ -315,7 +315,7 @@ def unfold_standardization(
     kernel: Float[np.ndarray, "dim outputs"],
     bias: Float[np.ndarray, " outputs"],
 ) -> tuple[Float[np.ndarray, "dim outputs"], Float[np.ndarray, " outputs"]]:
-    """The same linear map for features as given, float64."""
+    """Return the float64 map of features as given that equals a map of standardized ones."""
     kernel = np.asarray(kernel, np.float64) / change.scale[:, None]
     return kernel, np.asarray(bias, np.float64) - change.mean @ kernel
 

@@ -40,7 +40,7 @@ def probe_path(
     standardize: bool = True,
     max_iterations: int = 500,
 ) -> ProbePath:
-    """Logistic probes from the strongest penalty to the weakest, each started from the last.
+    """Fit logistic probes from the strongest penalty to the weakest, each from the last one.
 
     A random part of the training features is held out, the path is fitted to the rest, and the
     penalty with the best held-out accuracy wins (ties: the stronger one). The probe with that
@@ -129,7 +129,7 @@ def few_shot_accuracy(
     num_classes: int,
     l2: float = 1e-2,
 ) -> FewShotResult:
-    """Accuracy of the logistic probe fitted on `shots` examples of every class.
+    """Return the accuracy of the logistic probe fitted on `shots` examples of every class.
 
     Features are standardized by the labeled examples of the draw: nothing else is seen.
 

@@ -85,7 +85,7 @@ def alpha_req(covariance: Float[np.ndarray, "dim dim"]) -> float:
 
 
 def _eigenvalues(matrix: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, " dim"]:
-    """Eigenvalues, descending, those that rounding or sampling made negative at 0."""
+    """Return the eigenvalues, descending, with 0 for those below it from rounding or sampling."""
     return np.maximum(np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1], 0.0)
 
 

@@ -72,7 +72,7 @@ def group_accuracy(
 
 
 def draw_balanced_rows(groups: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " rows"]:
-    """Rows of a random subset with as many examples of every group as the smallest has."""
+    """Draw rows with as many random examples of every group as the smallest group has."""
     rng = np.random.default_rng(seed)
     present, counts = np.unique(groups, return_counts=True)
     return np.concatenate(
@@ -94,7 +94,7 @@ def retrain_probe(
     refits: int = 20,
     standardize: bool = True,
 ) -> RetrainedProbe:
-    """Deep feature reweighting: an l1 logistic probe on group-balanced held-out data.
+    """Retrain an l1 logistic probe on group-balanced held-out data (deep feature reweighting).
 
     The penalty is chosen by the worst-group accuracy on one half of the held-out data of a probe
     fitted on a balanced subset of the other; ties go to the stronger penalty. The final weights
@@ -168,7 +168,7 @@ def _stratified_halves(groups, seed):
 
 
 def _lasso(inputs, labels, penalty, seed):
-    """Weights (dim, classes) and bias of one-against-rest l1 logistic regressions."""
+    """Return weights (dim, classes) and bias of one-against-rest l1 logistic regressions."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     classes = int(labels.max()) + 1

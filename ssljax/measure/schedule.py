@@ -62,7 +62,7 @@ class Monitor(NamedTuple):
 
 
 def step_folder(workdir: Path, step: int) -> Path:
-    """``moments/step_NNNNNNNN`` of a run folder."""
+    """Return ``moments/step_NNNNNNNN`` of a run folder."""
     return workdir / MOMENTS / f"step_{step:08d}"
 
 
@@ -75,7 +75,7 @@ def make_monitor(
     *,
     step: int,
 ) -> Monitor:
-    """The measurements that a configuration schedules.
+    """Return a function that takes the measurements that a configuration schedules.
 
     Args:
       config: What is measured how often, on how many images.

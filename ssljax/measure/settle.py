@@ -36,7 +36,7 @@ class SettlingPath(NamedTuple):
 def settling_path(
     num_steps: int, *, learning_rate: float, weight_decay: float, overshoot: float = 1.25
 ) -> SettlingPath:
-    """Weight decay from zero, past its final value, and back; the step size falls at the end.
+    """Return weight decay from zero, past its final value and back, and a step size that falls.
 
     Modes that died early cannot come back, since with decay the origin is a minimum for depth
     two and more; starting from zero decay lets every mode live that can. The overshoot removes
@@ -78,7 +78,7 @@ def settle_head(
     loss: PairLoss = spectral_contrastive,
     adaptive: bool = False,
 ) -> Weights:
-    """A linear head after stochastic gradient descent on cached features.
+    """Train a linear head by stochastic gradient descent on cached features.
 
     Each step draws images with replacement, so that the batch estimates the population of the
     cached features and not of a finite sample without the drawn ones, and two distinct views of
@@ -142,7 +142,7 @@ def head_gradients(
     batch_size: int = 256,
     loss: PairLoss = spectral_contrastive,
 ) -> Weights:
-    """Gradients of a linear head that stands still, on independent batches of cached features.
+    """Return gradients of a fixed linear head on independent batches of cached features.
 
     Args:
       weights: W_1 ... W_L, (outputs, inputs).
@@ -165,7 +165,7 @@ def head_gradients(
 def _draw_pairs(
     key: PRNGKeyArray, features: Float[Array, "images views width"], batch_size: int
 ) -> tuple[Array, Array]:
-    """Two distinct views each of images drawn with replacement."""
+    """Draw two distinct views of each of some images, drawn with replacement."""
     num_images, num_views, _ = features.shape
     draw_images, draw_view, draw_offset = jax.random.split(key, 3)
     image = jax.random.randint(draw_images, (batch_size,), 0, num_images)

@@ -34,7 +34,7 @@ def sgd_probe(
     momentum: float = 0.9,
     seed: int = 0,
 ) -> ProbeResult:
-    r"""Multinomial logistic regression by mini-batch descent, a fixed number of epochs.
+    r"""Fit multinomial logistic regression by mini-batch descent, a fixed number of epochs.
 
     The objective of :func:`ssljax.measure.probe.linear_probe`, minimized by heavy-ball momentum
     with a learning rate :math:`\eta (1 + \cos(\pi k / K)) / 2` at step k of K. The weights of the
@@ -137,7 +137,7 @@ def _descend(inputs, labels, key, l2, rate, momentum, num_classes, epochs, batch
 
 
 def _largest_eigenvalue(inputs):
-    """Largest eigenvalue of the second moment, at least 1 (the bias sees the constant 1)."""
+    """Return the second moment's largest eigenvalue, at least 1 (the bias sees the constant 1)."""
 
     def iteration(_, vector):
         product = inputs.T @ (inputs @ vector) / len(inputs)

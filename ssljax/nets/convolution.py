@@ -31,7 +31,7 @@ def convolve(
     *,
     train: bool,
 ) -> Float[Array, "batch out_height out_width outputs"]:
-    """Convolution with a square kernel, padded by (side - 1) / 2, written for the CPU.
+    """Convolve with a square kernel, padded by (side - 1) / 2, in a form that is fast on the CPU.
 
     Args:
       x: Images or maps.
@@ -53,7 +53,7 @@ def convolve(
 
 
 def num_parts(images: int, num_bytes: int) -> int:
-    """Equal parts of a batch of so many images and bytes, for the gradient of a kernel.
+    """Return how many equal parts a batch is cut into for the gradient of a kernel.
 
     Example:
       >>> num_parts(256, 16 * 2**20), num_parts(256, 2**20), num_parts(16, 4 * 2**20)

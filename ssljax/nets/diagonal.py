@@ -72,7 +72,7 @@ def build_subvector_head(settings: SubvectorSettings, numerics: Numerics) -> Hea
 def symmetrized_relu(
     x: Float[Array, "*shape"], threshold: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """ReLU(x - b) - ReLU(-x - b): odd in x; for b >= 0 it is zero between -b and b."""
+    """Return ReLU(x - b) - ReLU(-x - b): odd in x; zero between -b and b for b >= 0."""
     return jax.nn.relu(x - threshold) - jax.nn.relu(-x - threshold)
 
 
@@ -104,7 +104,7 @@ class DiagonalEncoder(nnx.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch _"]]:
-        """The feature."""
+        """Return the feature."""
         kernel = self.kernel[...]
         pixels = images.reshape(images.shape[0], -1).astype(kernel.dtype)
         return {"feature": pixels * kernel[None, :]}
@@ -146,7 +146,7 @@ class SymmetrizedReLUHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch dim"]]:
-        """The embedding, as the only layer."""
+        """Return the embedding, as the only layer."""
         kernel = self.kernel[...]
         threshold = jnp.broadcast_to(self.bias[...][None, :], feature.shape)
         return [symmetrized_relu(feature.astype(kernel.dtype), threshold) * kernel[None, :]]
@@ -181,5 +181,5 @@ class SubvectorHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch width"]]:
-        """The sub-vector, as the only layer."""
+        """Return the sub-vector, as the only layer."""
         return [feature[:, : self.embedding_dim]]

@@ -146,7 +146,7 @@ class NoHead(nnx.Module):
         self.depth = 0
 
     def __call__(self, feature: Float[Array, "batch dim"], *, train: bool) -> list[Array]:
-        """No layers."""
+        """Return no layers."""
         return []
 
 
@@ -183,7 +183,7 @@ class LinearHead(LinearChain):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch _"]]:
-        """Outputs of layers 1 to depth."""
+        """Return the outputs of layers 1 to depth."""
         return self.layer_outputs(feature)
 
 
@@ -292,7 +292,7 @@ class ReweightingHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch dim"]]:
-        """The reweighted feature, as the only layer."""
+        """Return the reweighted feature, as the only layer."""
         factors = np.exp(-math.log(self.kappa) * np.arange(self.embedding_dim))
         weights = jnp.asarray(factors, self.param_dtype)
         return [feature.astype(self.param_dtype) * weights[None, :]]

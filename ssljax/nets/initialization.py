@@ -20,7 +20,7 @@ from ssljax.system.errors import UsageError
 def standard_normal(
     key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "*shape"]:
-    """``jax.random.normal``, drawn flat and reshaped.
+    """Draw ``jax.random.normal`` flat and reshape it.
 
     The numbers are the same, but a draw of three or more dimensions takes XLA about eight times
     longer to compile (jax 0.10, CPU), seconds for each kernel of a network.
@@ -31,7 +31,7 @@ def standard_normal(
 def random_frame(
     key: PRNGKeyArray, dim: int, rank: int, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "dim rank"]:
-    """Uniformly distributed orthonormal columns: rank of them in dim dimensions."""
+    """Draw uniformly distributed orthonormal columns: rank of them in dim dimensions."""
     frame, triangle = jnp.linalg.qr(standard_normal(key, (dim, rank), dtype))
     # The sign makes the distribution uniform: QR alone fixes it by convention.
     return frame * jnp.where(jnp.diagonal(triangle) < 0, -1, 1).astype(dtype)[None, :]
@@ -47,7 +47,7 @@ def _scaled_normal(
 
 
 def scaled_normal(gain: float, *, by_fan_out: bool = False) -> Callable[..., Array]:
-    """Initializer of kernels (..., in, out): normal with variance gain / fan.
+    """Return an initializer of kernels (..., in, out): normal with variance gain / fan.
 
     The fan is the kernel's area times its inputs or, ``by_fan_out``, its outputs. Gain 2 is
     He's, for layers before a ReLU; gain 1 is LeCun's.
@@ -56,7 +56,7 @@ def scaled_normal(gain: float, *, by_fan_out: bool = False) -> Callable[..., Arr
 
 
 def read_head_weights(path: str | Path) -> tuple[np.ndarray, ...]:
-    """Matrices W1, …, WL of a linear head, each (out, in), from an .npz file.
+    """Read matrices W1, …, WL of a linear head, each (out, in), from an .npz file.
 
     Args:
       path: The file, such as the ``moments/head_weights.npz`` of a run.
@@ -95,7 +95,7 @@ def read_head_weights(path: str | Path) -> tuple[np.ndarray, ...]:
 
 
 def start_network_at(network: Network, matrices: tuple[np.ndarray, ...]) -> Network:
-    """The network whose linear head starts at given matrices, everything else as drawn.
+    """Return the network whose linear head starts at given matrices, everything else as drawn.
 
     Args:
       network: Its head is linear.

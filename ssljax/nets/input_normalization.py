@@ -33,7 +33,7 @@ class InputNormalization(NamedTuple):
 
 
 def no_normalization(image_shape: tuple[int, int, int]) -> InputNormalization:
-    """Leaves pixels as they are."""
+    """Return the normalization that leaves pixels as they are."""
     return InputNormalization(jnp.zeros(image_shape), jnp.ones(()))
 
 
@@ -45,7 +45,7 @@ def measure_normalization(
     mean: Literal["none", "images", "views"],
     scale: float,
 ) -> InputNormalization:
-    """The mean image and factor of a data set.
+    """Measure the mean image and the factor of a data set.
 
     Args:
       dataset: Images that training will see.
@@ -87,7 +87,7 @@ def measure_normalization(
 def _view_moments(
     dataset: Dataset, policy: Policy, strength: float, *, with_covariance: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (dim,) and raw second moment (dim, dim) of views, or zeros where it is not wanted."""
+    """Return mean (dim,) and, if wanted, raw second moment (dim, dim) of views, else zeros."""
     count = len(dataset.images)
     views = max(1, min(16, 200_000 // count))
 
@@ -113,7 +113,7 @@ def _view_moments(
 
 
 def add_input_normalization(network: Network, normalization: InputNormalization) -> Network:
-    """The network behind its input normalization, which joins the statistics.
+    """Return the network behind its input normalization, which joins the statistics.
 
     Args:
       network: Takes normalized pixels.

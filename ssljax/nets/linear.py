@@ -54,7 +54,7 @@ def linear_weights(
     scale: float = 1.0,
     dtype: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, "out in"], ...]:
-    r"""Starting matrices W_1, ..., W_L of a deep linear map.
+    r"""Return starting matrices W_1, ..., W_L of a deep linear map.
 
     * ``balanced``: ``W_l = sqrt(scale) U_l U_{l-1}ᵀ`` with random ``U_l`` of orthonormal
       columns, as many as the narrowest width, shared by neighboring layers. Then
@@ -116,7 +116,7 @@ class LinearLayer(nnx.Module):
         self.kernel = nnx.Param(weight.T)
 
     def __call__(self, inputs: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
-        """The product with the matrix."""
+        """Return the product with the matrix."""
         kernel = self.kernel[...]
         return jnp.matmul(inputs.astype(kernel.dtype), kernel, precision="highest")
 
@@ -152,7 +152,7 @@ class LinearChain(nnx.Module):
             setattr(self, f"layer{number}", LinearLayer(weight))
 
     def layer_outputs(self, inputs: Float[Array, "batch in"]) -> list[Float[Array, "batch _"]]:
-        """Outputs of layers 1 to depth."""
+        """Return the outputs of layers 1 to depth."""
         outputs = []
         for number in range(1, self.depth + 1):
             inputs = getattr(self, f"layer{number}")(inputs)
@@ -195,7 +195,7 @@ class LinearEncoder(LinearChain):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch _"]]:
-        """Outputs of the layers by name."""
+        """Return the outputs of the layers by name."""
         pixels = images.reshape(images.shape[0], -1).astype(self.param_dtype)
         outputs = self.layer_outputs(pixels) or [pixels]
         named = {f"stage{i}": layer for i, layer in enumerate(outputs[:-1], start=1)}

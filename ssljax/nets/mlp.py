@@ -124,7 +124,7 @@ class Perceptron(nnx.Module):
     def __call__(
         self, inputs: Float[Array, "batch in"], *, train: bool
     ) -> list[Float[Array, "batch _"]]:
-        """Outputs of layers 1 to depth."""
+        """Return the outputs of layers 1 to depth."""
         x = inputs.astype(self.dtype)
         outputs = []
         for i in range(1, self.depth + 1):
@@ -199,7 +199,7 @@ class MLPEncoder(nnx.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch _"]]:
-        """Outputs of the layers by name."""
+        """Return the outputs of the layers by name."""
         *hidden, last = self.perceptron(images.reshape(images.shape[0], -1), train=train)
         named = {f"stage{i}": layer for i, layer in enumerate(hidden, start=1)}
         last = last.astype(jnp.promote_types(last.dtype, jnp.float32))

@@ -44,7 +44,7 @@ class EncoderBuilder(Protocol):
     """Builds an encoder: a module with `image_shape`, `feature_dim` and the names `layers`."""
 
     def __call__(self, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
-        """The encoder, its parameters drawn from ``rngs``."""
+        """Return the encoder, its parameters drawn from ``rngs``."""
         ...
 
 
@@ -53,7 +53,7 @@ class HeadBuilder(Protocol):
     """Builds a head or predictor: a module with `embedding_dim` and `depth`."""
 
     def __call__(self, dim: int, *, rngs: nnx.Rngs, axis_name: str | None) -> nnx.Module:
-        """The head for inputs of width ``dim``, its parameters drawn from ``rngs``."""
+        """Return the head for inputs of width ``dim``, its parameters drawn from ``rngs``."""
         ...
 
 
@@ -110,7 +110,7 @@ def make_network(
     axis_name: str | None = None,
     frozen: tuple[str, ...] = (),
 ) -> Network:
-    """Two pure functions for an encoder, a projection head and, optionally, a predictor.
+    """Return an encoder, a projection head and optionally a predictor as two pure functions.
 
     Args:
       encoder_builder: Called as ``encoder_builder(rngs=..., axis_name=...)``; for example
@@ -233,7 +233,7 @@ ALL_LAYERS = "all"
 
 
 def resolve_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """The layers asked for; ``all`` means each once, but for the input.
+    """Return the layers asked for; ``all`` means each once, except the input.
 
     (The last layer of a head is the embedding, and not named twice then.)
 
@@ -255,7 +255,7 @@ def resolve_layers(network: Network, layers: tuple[str, ...]) -> tuple[str, ...]
 def layer_dims(
     network: Network, image_shape: tuple[int, int, int], layers: tuple[str, ...]
 ) -> dict[str, int]:
-    """Width of each of the named, pooled layers; nothing is computed."""
+    """Return the width of each of the named, pooled layers; nothing is computed."""
 
     def outputs(key: PRNGKeyArray) -> dict[str, Array]:
         images = jnp.zeros((1, *image_shape))

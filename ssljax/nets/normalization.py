@@ -165,7 +165,7 @@ class BatchNorm(nnx.BatchNorm):
         self.var = nnx.BatchStat(jnp.ones(num_features, dtype))
 
     def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The normalized array, of the input's type."""
+        """Return the normalized array, of the input's type."""
         if not train:
             return super().__call__(x, use_running_average=True).astype(x.dtype)
         parts = x if self.batch_groups is None else self._cut(x)
@@ -188,7 +188,7 @@ class BatchNorm(nnx.BatchNorm):
         return x.reshape(self.batch_groups, -1, x.shape[-1])
 
     def _keep(self, mean, variance):
-        """Moves the running statistics towards the means over all parts."""
+        """Move the running statistics towards the means over all parts."""
         for running, found in ((self.mean, mean), (self.var, variance)):
             average = jnp.mean(found, axis=tuple(range(found.ndim - 1)))
             if self.batch_groups is not None and self.axis_name is not None:
@@ -221,7 +221,7 @@ class GroupNorm(nnx.GroupNorm):
         )
 
     def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The normalized array, of the input's type."""
+        """Return the normalized array, of the input's type."""
         return super().__call__(x).astype(x.dtype)
 
 
@@ -229,7 +229,7 @@ class NoNorm(nnx.Module):
     """Leaves its input alone."""
 
     def __call__(self, x: Float[Array, "*batch features"], *, train: bool):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The normalized array, of the input's type."""
+        """Return the array as it is, of the input's type."""
         return x
 
 
@@ -243,7 +243,7 @@ def make_norm(
     param_dtype: DTypeLike = jnp.float32,
     scale_init: nnx.Initializer = ONES,
 ) -> nnx.Module:
-    """Batch, group or no normalization over the last axis; called as ``norm(x, train=...)``.
+    """Return batch, group or no normalization over the last axis, called ``norm(x, train=...)``.
 
     ``batch_groups`` and ``axis_name`` concern batch normalization only.
     """
@@ -287,7 +287,7 @@ class FeatureCentering(nnx.Module):
             self.mean = nnx.BatchStat(jnp.zeros(num_features, dtype))
 
     def __call__(self, x: Float[Array, "batch features"], *, train: bool):
-        """The centered, scaled features."""
+        """Return the centered, scaled features."""
         if self.centering:
             mean = self.mean[...]
             if train:

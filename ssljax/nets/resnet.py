@@ -68,7 +68,7 @@ def build_resnet(
 
 
 def resnet_stages(depth: int) -> tuple[tuple[int, ...], str]:
-    """Blocks in each stage, and their kind, of ResNet-18, 34, 50, 101 and 152.
+    """Return the blocks in each stage, and their kind, of ResNet-18, 34, 50, 101 and 152.
 
     The small networks for CIFAR follow the rule 6n + 2: three stages of n basic blocks, to be
     built with ``width=16``.
@@ -107,7 +107,7 @@ class _Convolution(nnx.Conv):
         )
 
     def __call__(self, inputs: Float[Array, "batch height width inputs"], *, train: bool = False):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The convolved maps; on the CPU in the form that is fastest there."""
+        """Return the convolved maps; on the CPU in the form that is fastest there."""
         if jax.default_backend() != "cpu" or self.use_bias or inputs.dtype != jnp.float32:
             return super().__call__(inputs)
         assert isinstance(self.strides, int)
@@ -281,7 +281,7 @@ class ResNet(nnx.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch *rest"]]:
-        """Outputs of the layers by name, pooled and, as ``NAME/map``, before pooling."""
+        """Return the outputs of the layers by name, pooled and, as ``NAME/map``, before pooling."""
         x = self.stem_conv(images.astype(self.dtype), train=train)
         x = jax.nn.relu(self.stem_norm(x, train=train))
         if self.stem == "imagenet":

@@ -99,7 +99,7 @@ class BottleneckHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch _"]]:
-        """Outputs of layers 1 to depth; the bottleneck's is on the unit sphere."""
+        """Return the outputs of layers 1 to depth; the bottleneck's is on the unit sphere."""
         *hidden, narrow = self.perceptron(feature, train=train)
         kernel = self.kernel[...]
         narrow = narrow.astype(kernel.dtype)
@@ -164,7 +164,7 @@ class OrthogonalHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch _"]]:
-        """Outputs of layers 1 to depth."""
+        """Return the outputs of layers 1 to depth."""
         outputs, x = [], feature
         for number in range(1, self.depth + 1):
             matrix = orthonormal(getattr(self, f"layer{number}").kernel[...])
@@ -242,7 +242,7 @@ class WhiteningHead(nnx.Module):
     def __call__(
         self, feature: Float[Array, "batch dim"], *, train: bool
     ) -> list[Float[Array, "batch dim"]]:
-        """The whitened feature, as the only layer."""
+        """Return the whitened feature, as the only layer."""
         x = feature.astype(self.mean[...].dtype)
         mean, covariance = self.mean[...], self.covariance[...]
         if train:

@@ -141,7 +141,7 @@ class ViT(nnx.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool
     ) -> dict[str, Float[Array, "batch *rest"]]:
-        """Outputs of the layers by name, pooled and, as ``NAME/map``, of all patches."""
+        """Return the outputs of the layers by name, pooled and, as ``NAME/map``, of all patches."""
         batch, height, width, channels = images.shape
         side, rows, columns = self.patch, height // self.patch, width // self.patch
         patches = images.reshape(batch, rows, side, columns, side, channels)

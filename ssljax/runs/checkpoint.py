@@ -262,7 +262,7 @@ def _load(path: Path, abstract_state: PyTree, as_saved: tuple[str, ...]) -> PyTr
 
 
 def _check_same_tree(saved: PyTree, abstract_state: PyTree) -> None:
-    """Orbax casts a wrong type silently and calls a wrong shape an incompatible handler."""
+    """Refuse other types and shapes: Orbax casts types silently and reports shapes badly."""
     found = dict(_describe(saved))
     wanted = dict(_describe(abstract_state))
     for leaf in sorted(found.keys() | wanted.keys()):
@@ -308,7 +308,7 @@ def name_newest_checkpoint(workdir: Path) -> Iterator[None]:
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is not Orbax's; others write to absl's log as well."""
+    """Return whether a line of absl's log was written by others than Orbax."""
     return "orbax" not in record.pathname and "tensorstore" not in record.getMessage()
 
 

@@ -275,7 +275,7 @@ def network_arrays(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
 
 
 def _translate(module: str) -> str:
-    """``stage2.block1.norm1`` becomes ``layer2.0.bn1``; what is no part of a ResNet stays."""
+    """Return torchvision's name: ``stage2.block1.norm1`` becomes ``layer2.0.bn1``."""
     match = re.fullmatch(r"stage(\d+)\.block(\d+)\.(\w+)", module)
     if match is None:
         return _PLAIN.get(module, module)

@@ -186,7 +186,7 @@ def try_to_write_report(workdir: Path) -> None:
 
 
 def _select_lines(found: Sequence[Any]) -> list[dict[str, Any]]:
-    """Objects that say of which step they are; anything else in a file was not written by a run."""
+    """Return the objects that name their step; a run writes no others."""
     return [line for line in found if isinstance(line, dict) and _is_number(line.get("step"))]
 
 
@@ -226,7 +226,7 @@ def _curve_names(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _neighbors(workdir: Path) -> list[Curve]:
-    """Accuracy of each layer, as the run's schedule measured it."""
+    """Return the accuracy of each layer, as the run's schedule measured it."""
     lines = _select_lines(read_json_lines(workdir / "neighbors.jsonl"))
     curves = []
     for name in _curve_names(lines):

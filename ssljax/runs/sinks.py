@@ -44,7 +44,7 @@ def open_sink(
 
 @contextlib.contextmanager
 def _open_tensorboard(workdir: Path, step: int) -> Iterator[Sink | None]:
-    """Events in ``events/``; those of an earlier attempt from the same step on are hidden.
+    """Open events in ``events/``; those of an earlier attempt from the same step on are hidden.
 
     They are written by the caller's thread: tensorboardX's own `SummaryWriter` hands them to a
     thread that a full disk ends silently, after which handing over blocks for ever.
@@ -85,7 +85,7 @@ def _open_tensorboard(workdir: Path, step: int) -> Iterator[Sink | None]:
 
 @contextlib.contextmanager
 def _open_wandb(workdir: Path, settings: Mapping[str, Any]) -> Iterator[Sink | None]:
-    """A run of Weights & Biases named like the folder; a resumed run goes on in the same one.
+    """Open a run of Weights & Biases named like the folder; a resumed run continues the same one.
 
     Nothing is sent unless the variable ``WANDB_MODE`` says so: the files lie in ``wandb/`` for
     ``wandb sync``.

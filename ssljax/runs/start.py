@@ -107,7 +107,7 @@ def _check_same_input(old: Config, new: Config, source: Path) -> None:
 
 
 def _take_statistics(old: Tree, new: Tree, parts: tuple[str, ...]) -> Tree:
-    """The statistics of a network, those of some parts and of its input from another one."""
+    """Return a network's statistics, those of some parts and of its input taken from another."""
     if "network" in new and "input" in new:
         inner = _take_statistics(old.get("network", old), new["network"], parts)
         return {"network": inner, "input": old.get("input", new["input"])}

@@ -92,7 +92,7 @@ def run_cells(cells: Sequence[Cell], workdir: Path, *, together: bool = True) ->
 
 
 def _can_train_together(config: Config) -> bool:
-    """Whether one program can train several: not convolutions, which are slow in a map."""
+    """Return whether one program can train several: convolutions are slow in a map."""
     depends = config.mean_image == "views" or config.input_scale == 0  # on the strength
     is_scheduled = config.moments.every or config.evaluation.every  # on states along the way
     return (
@@ -183,7 +183,7 @@ def _summary(workdir: Path, cell: Cell) -> RunSummary:
 
 
 def _read_numbers(run: RunSummary) -> dict[str, float]:
-    """Numbers of a finished run."""
+    """Return the numbers of a finished run."""
     if run.state != "finished":
         return {}
     loss = run.last.get("loss")
@@ -196,7 +196,7 @@ def _means(
     fields: Sequence[str],
     measured: Sequence[str],
 ) -> list[list[str]]:
-    """One line for each combination: how many seeds are done, mean and standard deviation."""
+    """Return one line for each combination: seeds that are done, mean and standard deviation."""
     lines = [[*fields, "finished", *measured]]
     for values, runs in _combinations(cells, summaries).items():
         finished = sum(run.state == "finished" for run in runs)
@@ -231,7 +231,7 @@ def _figures(
     fields: Sequence[str],
     measured: Sequence[str],
 ) -> list[str]:
-    """Each measured number against the first field that is a number, one curve for each rest."""
+    """Draw each measured number over the first numeric field, a curve for each combination."""
     combinations = _combinations(cells, summaries)
     numeric = [
         at for at in range(len(fields)) if all(_is_number(values[at]) for values in combinations)

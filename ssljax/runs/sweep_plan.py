@@ -38,7 +38,7 @@ class Cell(NamedTuple):
 
 
 def set_fields(config: Config, texts: Sequence[str]) -> Config:
-    """The configuration with one value for each ``field=VALUE``.
+    """Return the configuration with one value for each ``field=VALUE``.
 
     Raises:
       UsageError: There is no such field, or a value cannot be read or is refused.
@@ -51,7 +51,7 @@ def set_fields(config: Config, texts: Sequence[str]) -> Config:
 
 
 def parse_axis(config: Config, text: str) -> Axis:
-    """An axis from ``field=A,B,…``; values that are lists themselves are separated by ``/``.
+    """Parse an axis ``field=A,B,…``; values that are lists themselves are separated by ``/``.
 
     Args:
       config: Whose fields are meant.
@@ -95,7 +95,7 @@ def _axis(config: Config, text: str, option: str, *, one: bool) -> Axis:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from ``0,1,2``.
+    """Parse seeds from ``0,1,2``.
 
     Raises:
       UsageError: They are no integers of at least 0, or one comes twice.
@@ -110,7 +110,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> list[Cell]:
-    """Every run of a sweep, in a fixed order: seeds change fastest, then the last axis.
+    """Return every run of a sweep in a fixed order: seeds change fastest, then the last axis.
 
     Args:
       config: Values of all other fields.
@@ -150,7 +150,7 @@ def sweep_cells(config: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> l
 
 
 def describe_config(config: Config) -> dict[str, str]:
-    """Every field as the command line writes it, to recognize the plan of a sweep by."""
+    """Return every field as the command line writes it: the plan of a sweep is known by them."""
     return {leaf.path: format_value(leaf.value) for leaf in list_leaves(config)}
 
 
@@ -159,12 +159,12 @@ def _parts(text: str, separator: str) -> tuple[str, ...]:
 
 
 def _shorten(name: str) -> str:
-    """A name that file systems take; what is cut off is told apart by a digest."""
+    """Return a name that file systems take; a digest distinguishes names that were cut."""
     if len(name) <= 200:
         return name
     return f"{name[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _folder_text(text: str) -> str:
-    """A text that is safe as part of a folder's name: no separators, nothing hidden."""
+    """Return a text that is safe in a folder's name: no separators, nothing hidden."""
     return re.sub(r"[^A-Za-z0-9=._+-]", "-", text).lstrip(".")[:120]

@@ -76,7 +76,7 @@ def check_cluster(cluster: Cluster) -> None:
 
 
 def join(cluster: Cluster) -> None:
-    """Become one of the processes of a run; must come before anything that asks for devices.
+    """Become one of the processes of a run; call it before anything that asks for devices.
 
     With an explicit address the scheduler's variables are not looked at, so that several
     processes can be started inside one task of a scheduler.
@@ -110,7 +110,7 @@ def join(cluster: Cluster) -> None:
 
 
 def _read_indexed_job(cluster: Cluster) -> Cluster:
-    """What an indexed job of Kubernetes says through its environment, without asking its server."""
+    """Read an indexed job of Kubernetes from the environment, without asking its server."""
     names = ("JAX_COORDINATOR_ADDRESS", "JOB_COMPLETION_INDEX", "JAX_NUM_PROCESSES")
     address, index, count = (os.environ.get(name) for name in names)
     if cluster.coordinator is not None or address is None or index is None or count is None:
@@ -123,12 +123,12 @@ def _read_indexed_job(cluster: Cluster) -> Cluster:
 
 
 def is_first() -> bool:
-    """Whether this process writes the files."""
+    """Return whether this process writes the files."""
     return jax.process_index() == 0
 
 
 def agree(decide: Callable[[], Any]) -> Any:
-    """What the first process decides, in every process.
+    """Return the first process's decision in every process.
 
     Args:
       decide: Called in the first process only; its answer must survive JSON.
@@ -182,7 +182,7 @@ def _broadcast(message: bytes) -> bytes:
 
 
 def all_agree(holds: bool) -> bool:
-    """Whether it holds in every process."""
+    """Return whether the answer is yes in every process."""
     if jax.process_count() == 1:
         return holds
     from jax.experimental import multihost_utils  # noqa: PLC0415
@@ -192,7 +192,7 @@ def all_agree(holds: bool) -> bool:
 
 
 def is_stop_due(call: int) -> bool:
-    """Whether some process was told to go and all have agreed to stop at this call.
+    """Return whether a process was told to stop and all have agreed to stop at this call.
 
     Every process must ask at every call. JAX listens for SIGTERM once a process has joined.
     """
@@ -246,7 +246,7 @@ def end_where_a_peer_is_lost() -> Iterator[None]:
 
 
 def has_joined() -> bool:
-    """Whether `join` succeeded in this process and `leave` has not been called."""
+    """Return whether `join` succeeded in this process and `leave` has not been called."""
     return jax.distributed.is_initialized()
 
 

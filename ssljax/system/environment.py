@@ -17,7 +17,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ssl
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and source revision: what a number was measured with."""
+    """Return versions, devices and source revision: what a number was measured with."""
     versions = {}
     for name in _PACKAGES:
         try:

@@ -35,7 +35,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one a line; none without the file, nor from a damaged line on.
+    """Read a file of one JSON object a line, up to the first damaged one; empty without a file.
 
     A process that was killed leaves at most its last line half-written.
     """
@@ -53,7 +53,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
       UsageError: The file is missing or holds no JSON object.

@@ -121,7 +121,7 @@ def run_together(
 
 
 def process_command(command: Sequence[str], address: str, number: int, processes: int) -> list[str]:
-    """The command line of one process."""
+    """Return the command line of one process."""
     own = ["--coordinator", address, "--process-id", str(number), "--num-processes", str(processes)]
     return [sys.executable, "-m", "ssljax", *command, *own]
 
@@ -133,7 +133,7 @@ def process_environment(
     devices_per_process: int,
     gpus: int,
 ) -> dict[str, str]:
-    """The environment of one process: its own GPU, or simulated devices on the CPU."""
+    """Return the environment of one process: its own GPU, or simulated devices on the CPU."""
     own = dict(environment)
     if devices_per_process == 0 and gpus >= processes:
         visible = environment.get("CUDA_VISIBLE_DEVICES", "")
@@ -153,7 +153,7 @@ def process_environment(
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that a process started here would see, without starting any of them."""
+    """Return how many NVIDIA GPUs a process started here would see, without starting any."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name and name != "-1"])
@@ -161,7 +161,7 @@ def count_gpus() -> int:
 
 
 def exit_code(returned: int) -> int:
-    """A child's return code as a shell reports it: 128 + the number of a signal."""
+    """Return a child's exit code as a shell reports it: 128 + the number of a signal."""
     return returned if returned >= 0 else 128 - returned
 
 

@@ -62,7 +62,7 @@ class TrainingProgress:
             print(f"step {step}/{self._num_steps}: {text}", file=sys.stderr, flush=True)
 
     def notice(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         if not self._enabled:
             return
         if self._bar is not None:
@@ -93,7 +93,7 @@ def _bar(total: int, done: int, name: str) -> tuple[Any, Any]:
 
 
 def notice(text: str) -> None:
-    """One line on the error stream."""
+    """Print one line on the error stream."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -101,7 +101,7 @@ def notice(text: str) -> None:
 def open_counter(
     name: str, total: int, *, enabled: bool = True
 ) -> Iterator[Callable[[int, int], None] | None]:
-    """A callback ``(done, total)`` for anything that works through images.
+    """Open a progress line and yield its callback ``(done, total)``; None where disabled.
 
     A terminal shows a bar with an ETA; elsewhere a line appears every few seconds.
     """
@@ -132,5 +132,5 @@ def open_counter(
 
 
 def open_loading_counter(name: str, *, enabled: bool = True) -> Any:
-    """`open_counter` for `ssljax.data.datasets.load_dataset`, which knows the total itself."""
+    """Open a progress line for `ssljax.data.datasets.load_dataset`, which knows the total."""
     return open_counter(f"reading {name}", 1, enabled=enabled and name != "digits")

@@ -127,7 +127,7 @@ class Kind(Protocol):
 
     @property
     def settings(self) -> type[Settings]:
-        """The settings it reads."""
+        """Return the settings that the entry reads."""
         ...
 
 

@@ -28,7 +28,7 @@ def accumulated_gradient(
     layers: tuple[str, ...],
     unroll: bool = False,
 ) -> tuple[Float[Array, ""], PyTree, Any, PyTree]:
-    """Loss and gradient of a whole batch with one part of it in memory at a time.
+    """Return loss and gradient of a whole batch with one part of it in memory at a time.
 
     Equal, up to rounding, to differentiating the loss of the whole batch, as long as the outputs
     of an image depend on that image alone. Batch normalization is the exception: it normalizes
@@ -96,10 +96,10 @@ def accumulated_gradient(
 
 
 def _split(leaf: Array, parts: int) -> Array:
-    """(batch, …) to (parts, batch / parts, …), part j being every parts-th row from row j."""
+    """Turn (batch, …) into (parts, batch / parts, …); part j is every parts-th row from row j."""
     return jnp.swapaxes(leaf.reshape(-1, parts, *leaf.shape[1:]), 0, 1)
 
 
 def _rejoin(leaf: Array) -> Array:
-    """The inverse of `_split`."""
+    """Undo `_split`."""
     return jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:])

@@ -165,7 +165,7 @@ def build_views(config: Config, dataset: Dataset) -> MakeViews:
 
 
 def build_schedule(config: Config) -> optax.Schedule:
-    """Learning rate as a function of the step."""
+    """Return the learning rate as a function of the step."""
     return warmup_cosine(
         config.optimizer.learning_rate,
         config.num_steps,
@@ -175,7 +175,7 @@ def build_schedule(config: Config) -> optax.Schedule:
 
 
 def build_average_decay(config: Config) -> Callable[[Any], Any] | None:
-    """Decay of the moving average of the weights as a function of the step; None without one."""
+    """Return the decay of the weights' moving average as a function of the step, or None."""
     if LOSSES[config.loss.name].target:
         return byol_decay(config.loss.target_decay, config.num_steps)
     if config.optimizer.average_decay:
@@ -184,7 +184,7 @@ def build_average_decay(config: Config) -> Callable[[Any], Any] | None:
 
 
 def take_evaluated_state(config: Config, state: TrainState) -> TrainState:
-    """The state to measure: with the averages in place of the weights where a run asks for it.
+    """Return the state to measure: with averaged weights if the run asks for them.
 
     BYOL's average is its target, not what is measured.
     """
@@ -228,7 +228,7 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def has_slow_loops(config: Config) -> bool:
-    """Whether compiled loops around this network are to be avoided.
+    """Return whether compiled loops around this network should be avoided.
 
     XLA's CPU convolutions inside a loop are some thirty times slower than outside one (measured:
     150 against 6 ms for two layers).
@@ -237,7 +237,7 @@ def has_slow_loops(config: Config) -> bool:
 
 
 def steps_per_call(config: Config) -> int:
-    """Steps compiled into one call; a network with slow loops is called step by step."""
+    """Return the steps compiled into one call; 1 for a network with slow loops."""
     if config.steps_per_call:
         return min(config.steps_per_call, config.num_steps)
     if config.encoder.kind == "resnet":

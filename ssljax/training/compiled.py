@@ -228,7 +228,7 @@ class Training:
         )
 
     def _program(self, state: TrainState, kind: str, length: int) -> Any:
-        """The compiled call of ``length`` steps, or of up to as many."""
+        """Return the compiled call of ``length`` steps, or of up to as many."""
         if (kind, length) not in self._programs:
             repeat = repeat_step if kind == "scan" else repeat_step_up_to
             self._programs[kind, length] = compile_step(

@@ -31,7 +31,7 @@ MODEL_AXIS = "model"
 
 
 def make_mesh(num_devices: int = 0, shape: str = "") -> Mesh:
-    """A mesh over the first devices, 0 for all of them; over all where processes are many.
+    """Make a mesh over the first devices; 0, or many processes, mean all of them.
 
     Args:
       num_devices: Devices used.
@@ -65,7 +65,7 @@ def make_mesh(num_devices: int = 0, shape: str = "") -> Mesh:
 
 
 def parse_mesh_shape(shape: str) -> tuple[int, int]:
-    """The devices along the batch and along the model, from ``data=A,model=B``.
+    """Parse the devices along the batch and along the model from ``data=A,model=B``.
 
     Raises:
       UsageError: It is written otherwise.
@@ -88,7 +88,7 @@ def parse_mesh_shape(shape: str) -> tuple[int, int]:
 
 
 def place_tree(tree: PyTree, sharding: jax.sharding.Sharding | None) -> PyTree:
-    """Host arrays on devices, of which every process has its own part or a copy.
+    """Place host arrays on devices; every process holds its own part or a copy.
 
     Args:
       tree: The same values in every process.
@@ -108,7 +108,7 @@ def place_tree(tree: PyTree, sharding: jax.sharding.Sharding | None) -> PyTree:
 
 
 def copy_locally(state: PyTree) -> PyTree:
-    """A state whole on this process's first device; where processes are many, all must call it."""
+    """Return a state, whole, on this process's first device; every process must call it."""
     if jax.process_count() == 1:
         return jax.device_put(state, jax.devices()[0])
     mesh = jax.tree.leaves(state)[0].sharding.mesh
@@ -150,7 +150,7 @@ def gather_outputs(outputs: PyTree) -> PyTree:
 
 
 def round_up_batch(batch_size: int, sharding: NamedSharding) -> int:
-    """The smallest batch of at least this size that the devices can share."""
+    """Return the smallest batch of at least this size that the devices can share."""
     shards = sharding.mesh.shape[BATCH_AXIS]
     return -(-batch_size // shards) * shards
 
@@ -205,11 +205,11 @@ class Parallel(NamedTuple):
 
     @property
     def replicated(self) -> NamedSharding:
-        """The whole array on every device."""
+        """Return the sharding that keeps the whole array on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     def state_shardings(self, state: PyTree) -> PyTree:
-        """Where each leaf of a state lies: the head's matrices over the model, the rest whole."""
+        """Return each leaf's sharding: the head's matrices over the model, the rest whole."""
         model = self.mesh.shape.get(MODEL_AXIS, 1)
 
         def sharding(path: Any, leaf: Any) -> NamedSharding:
@@ -222,7 +222,7 @@ class Parallel(NamedTuple):
         return jax.tree_util.tree_map_with_path(sharding, state)
 
     def place_state(self, state: PyTree) -> PyTree:
-        """A copy of a state, on every device; under pmap with a leading axis of devices."""
+        """Copy a state to every device; under pmap with a leading axis of devices."""
         shardings = self.state_shardings(state)
         if jax.process_count() > 1:
             return jax.jit(lambda tree: jax.tree.map(_copy, tree), out_shardings=shardings)(state)
@@ -238,14 +238,14 @@ class Parallel(NamedTuple):
         return repeat(jax.device_put(state, self.replicated))
 
     def make_placed(self, make: Callable[[Any], PyTree], seed: int) -> PyTree:
-        """The state that ``make`` returns for a seed, on the devices as `place_state` does it."""
+        """Make the state of a seed on the devices, placed as by `place_state`."""
         if jax.process_count() == 1:
             return self.place_state(jax.jit(make)(jnp.asarray(seed)))
         shardings = self.state_shardings(jax.eval_shape(make, seed))
         return jax.jit(make, out_shardings=shardings)(np.asarray(seed))
 
     def single_state(self, state: PyTree) -> PyTree:
-        """The inverse of `place_state`: the state once, without the axis of devices."""
+        """Undo `place_state`: return the state once, without the axis of devices."""
         if self.mode == "jit":
             return state
         first = jax.jit(
@@ -255,11 +255,11 @@ class Parallel(NamedTuple):
 
     @property
     def batch_sharding(self) -> NamedSharding:
-        """A batch divided over all devices; under pmap along a leading axis of devices."""
+        """Return the sharding of a batch over all devices; under pmap along a leading axis."""
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names))
 
     def local_rows(self, batch_size: int) -> tuple[int, int]:
-        """First and last row (exclusive) of each batch that lie on this process's devices.
+        """Return first and last row (exclusive) of each batch that lie on this process's devices.
 
         Raises:
           UsageError: They are not consecutive, so that this process would read what others do.
@@ -274,7 +274,7 @@ class Parallel(NamedTuple):
         return spans[0][0], spans[-1][1]
 
     def place_batch(self, batch: PyTree) -> PyTree:
-        """This process's rows of a batch as arrays divided over all devices; does not wait."""
+        """Place this process's rows of a batch as arrays over all devices; does not wait."""
         if self.mode == "pmap":
             batch = jax.tree.map(
                 lambda rows: rows.reshape(self.mesh.size, -1, *rows.shape[1:]), batch
@@ -284,23 +284,23 @@ class Parallel(NamedTuple):
         )
 
     def host_key(self, key: Any) -> Any:
-        """A state's key, once, on this process's first device."""
+        """Return a state's key, once, on this process's first device."""
         data = np.asarray(jax.random.key_data(key).addressable_data(0))
         implementation = jax.random.key_impl(key)
         return jax.random.wrap_key_data(data.reshape(-1, data.shape[-1])[0], impl=implementation)
 
     def place_constant(self, array: Any) -> Any:
-        """Arrays that every device reads whole, such as the data set or the strength."""
+        """Place arrays that every device reads whole, such as the data set or the strength."""
         return place_tree(array, self.replicated)
 
 
 def _copy(leaf: Any) -> Any:
-    """A new buffer: a placed state is donated to the step, which must not empty the original."""
+    """Copy to a new buffer: a placed state is donated to the step, which empties it."""
     return jnp.copy(leaf)
 
 
 def make_parallel(mesh: Mesh, mode: Literal["jit", "pmap"], batch_size: int) -> Parallel:
-    """How the batch is spread over the mesh.
+    """Return how batch and state are spread over the mesh.
 
     Raises:
       UsageError: The batch does not divide over the devices.

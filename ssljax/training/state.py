@@ -54,7 +54,7 @@ def make_state(
     *,
     averaged: bool = False,
 ) -> TrainState:
-    """The state before the first step; the same seed gives the same state.
+    """Return the state before the first step; the same seed gives the same state.
 
     Args:
       network: Initializes parameters and statistics.
@@ -83,7 +83,7 @@ def make_state(
 
 
 def take_averages(state: TrainState) -> TrainState:
-    """The state with its moving averages in place of parameters and statistics, to evaluate.
+    """Return the state with moving averages in place of parameters and statistics.
 
     Args:
       state: A state that carries averages.

@@ -77,7 +77,7 @@ def make_draw(
     *,
     placement: Placement = GLOBAL,
 ) -> Draw:
-    """Draws the batch of a step from resident data.
+    """Return the function that draws a step's batch from resident data.
 
     Args:
       batch_size: Images a step, over all devices.
@@ -116,7 +116,7 @@ def make_update(
     frozen: tuple[str, ...] = (),
     matmul_precision: str = "default",
 ) -> Update:
-    """The update on a batch that is given: augment, forward, loss, gradient, update.
+    """Return the update on a given batch: augment, forward, loss, gradient, update.
 
     Args:
       network: Pure ``init`` and ``apply``.
@@ -147,7 +147,7 @@ def make_update(
     def compute_outputs(
         state: TrainState, strength: Float[Array, ""], params: PyTree, batch: Batch
     ):
-        """Outputs by layer, each (batch, views, …), and the new statistics."""
+        """Return outputs by layer, each (batch, views, …), and the new statistics."""
         _, view_key = jax.random.split(state.key)
         images = batch.images.astype(dtype) * jnp.asarray(pixel_scale, dtype)
         groups = make_views(view_key, state.step, batch.identity, images, strength)
@@ -174,7 +174,7 @@ def make_update(
     def compute_loss(
         outputs: Mapping[str, Array], labels: Int[Array, "batch"]
     ) -> tuple[Float[Array, ""], Mapping[str, Array]]:
-        """Loss over the global batch, and the gathered layers it was computed from."""
+        """Return the loss over the global batch, and the gathered layers it was computed from."""
         gathered = {name: placement.gather(value) for name, value in outputs.items()}
         labels = placement.gather(labels)
         return objective.value(gathered, labels), {**gathered, LABEL: labels}
@@ -269,7 +269,7 @@ def join_groups(groups: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 
 def make_step(draw: Draw, update: Update) -> Step:
-    """The training step on resident data: draw a batch, update.
+    """Return the training step on resident data: draw a batch, update.
 
     Every random number is a function of (root key, step, example), so that the step is the same on
     any number of devices and after any interruption.

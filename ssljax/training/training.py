@@ -132,7 +132,7 @@ def make_training(
 
 
 def _step_on_a_batch(update: Update) -> Callable[[TrainState, Any, Array], Any]:
-    """The step of a stream, whose batch is given."""
+    """Return the step of a stream, whose batch is given."""
 
     def take_step(state: TrainState, batch: Any, strength: Array) -> Any:
         images, labels, identity = batch
@@ -192,7 +192,7 @@ def _check_labels(config: Config, dataset: Dataset, network: Network) -> None:
 
 
 def _ring(parallel: Parallel) -> Mesh | None:
-    """The mesh that blocks of a loss travel over: where a compiler spreads rows over one axis."""
+    """Return the mesh that blocks of a loss travel over, or None."""
     mesh = parallel.mesh
     is_ring = parallel.mode == "jit" and mesh.size > 1 and len(mesh.axis_names) == 1
     return mesh if is_ring else None

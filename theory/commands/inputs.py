@@ -27,17 +27,17 @@ class Checked(NamedTuple):
 
     @property
     def dim(self) -> int:
-        """Number of features."""
+        """Return the number of features."""
         return self.moments.covariance.shape[0]
 
     @property
     def alignment(self) -> np.ndarray:
-        """Alignments, descending, with zeros for directions outside the data."""
+        """Return the alignments, descending, with zeros for directions outside the data."""
         return np.pad(self.report.alignment, (0, self.dim - self.report.rank))
 
     @property
     def floor(self) -> float | None:
-        """Alignment that sampling alone produces; None where the numbers sampled are unknown."""
+        """Return the alignment that sampling alone produces, None if the counts are unknown."""
         if self.moments.images is None or self.moments.views is None:
             return None
         rank = self.report.rank

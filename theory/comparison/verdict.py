@@ -80,19 +80,19 @@ class Agreement:
 
     @property
     def best_null(self) -> PerLayer:
-        """Smallest null distance of each layer."""
+        """Return the smallest null distance of each layer."""
         return np.nanmin(np.stack(list(self.null_distances.values())), axis=0)
 
     @property
     def skill(self) -> PerLayer:
-        """Metric m6, 1 − distance / best null: 1 is perfect, 0 no better than the best null."""
+        """Return metric m6, 1 − distance / best null: 1 is perfect, 0 as good as the best null."""
         if not self.predicted_modes.size:
             return np.full_like(self.distances, np.nan)
         return 1.0 - self.distances / self.best_null
 
     @property
     def median_relative_error(self) -> float:
-        """Median of the relative error of n."""
+        """Return the median of the relative error of n."""
         if not self.predicted_modes.size:
             return float("nan")
         errors = np.abs(self.measured_modes - self.predicted_modes) / self.predicted_modes
@@ -100,7 +100,7 @@ class Agreement:
 
     @property
     def isotropic_distance(self) -> float:
-        """Distance of the end-to-end Gram to the isotropic null."""
+        """Return the distance of the end-to-end Gram to the isotropic null."""
         if not self.predicted_modes.size:
             return float("nan")
         return float(self.null_distances["isotropic"][-1])
@@ -130,7 +130,7 @@ class JointVerdict:
 
     @property
     def verdict(self) -> Literal["holds", "fails", "inconclusive"]:
-        """What the criteria say together: inconclusive without power, else whether all hold."""
+        """Return the joint verdict: inconclusive without power, else whether all criteria hold."""
         if self.powerless:
             return "inconclusive"
         return "holds" if all(self.criteria.values()) else "fails"

@@ -132,7 +132,7 @@ def gaussian_closure(cross_covariance: Matrix, gram: Matrix, weight: float | Sca
 
 
 def _batch_parts(first, second, gram):
-    """sym(C₁FC₂), (1/B) sym Σ d h h'ᵀ and the cross-covariance of one batch."""
+    """Return sym(C₁FC₂), (1/B) sym Σ d h h'ᵀ and the cross-covariance of one batch."""
     count = first.shape[0]
     product = (first.T @ first) @ gram @ (second.T @ second) / count**2
     agreement = jnp.sum((first @ gram) * second, axis=1)

@@ -355,7 +355,7 @@ def _snapshots(move, start, lengths):
 
 
 def _layer_gradients(windows, step, layers):
-    """The gradient in every layer."""
+    """Return the gradient in every layer."""
     below = [jnp.eye(layers[0].shape[1])]
     for weight in layers:
         below.append(weight @ below[-1])
@@ -369,7 +369,7 @@ def _layer_gradients(windows, step, layers):
 
 
 def _place(centers, step):
-    """Windows before and after a step, and how far the step is between them."""
+    """Return the windows before and after a step, and how far the step is between them."""
     right = jnp.clip(jnp.searchsorted(centers, step), 0, centers.shape[0] - 1)
     left = jnp.maximum(right - 1, 0)
     gap = centers[right] - centers[left]

@@ -195,5 +195,5 @@ def diagonal_end(state: DiagonalState, size: Spectrum, retention: Spectrum) -> D
 
 
 def _root(square):
-    """√, without derivative where it is 0."""
+    """Return √ with derivative 0 at 0."""
     return jnp.where(square > 0.0, jnp.sqrt(jnp.where(square > 0.0, square, 1.0)), 0.0)

@@ -168,7 +168,7 @@ class _Start(NamedTuple):
 
 
 def _follow(start, times, solver, balanced, settings):
-    """The layer Grams and the sum of the layers' squared norms at each time."""
+    """Return the layer Grams and the sum of the layers' squared norms at each time."""
     loss, layers, decay = start
     depth = len(layers)
     known = is_known(*jax.tree.leaves((start, times)))
@@ -198,7 +198,7 @@ def _follow(start, times, solver, balanced, settings):
 
 
 def _finite_times(start, times, certain):
-    """Finite times instead, and the layer Grams at infinite ones where they are certain."""
+    """Return finite times for all, and the layer Grams at infinite times that are certain."""
     ended = jnp.isinf(times)
     last = jnp.max(jnp.where(ended, 0.0, times))
     depth = len(start.layers)
@@ -238,7 +238,7 @@ def _is_balanced(layers):
 
 
 def _find_common_modes(loss, first):
-    """Frame, scale, alignment and start of modes that never mix; None where there are none."""
+    """Return frame, scale, alignment and start of modes that never mix, or None."""
     quadratic, linear = np.asarray(loss.quadratic), np.asarray(loss.linear)
     matrices = (quadratic, linear, np.asarray(first.T @ first))
     largest = [max(float(np.max(np.abs(matrix))), 1e-300) for matrix in matrices]
@@ -270,14 +270,14 @@ def _mode_path(modes, times, weight_decay, depth):
 
 
 def _ends_at_optimum(start):
-    """Whether the end is the optimum: a first layer of full rank that no decay can collapse."""
+    """Return whether flow ends at the optimum: full rank, and no decay that can collapse it."""
     first = np.asarray(start.layers[0])
     full = min(first.shape) == start.loss.quadratic.shape[0] and np.linalg.cond(first) < 1e12
     return bool(full and (len(start.layers) == 1 or start.weight_decay == 0.0))
 
 
 def _fastest_rate(loss, depth):
-    """Upper estimate of the relaxation rates 8 L s^{1/L} a^{2−1/L} of modes."""
+    """Return an upper estimate of the relaxation rates 8 L s^{1/L} a^{2−1/L} of modes."""
     scale = jnp.linalg.norm(loss.quadratic)
     alignment = jnp.maximum(jnp.linalg.norm(loss.linear) / scale, 1.0)
     rate = 8.0 * depth * scale ** (1.0 / depth) * alignment ** (2.0 - 1.0 / depth)

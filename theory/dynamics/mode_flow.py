@@ -110,7 +110,7 @@ def _courses(settings, scale, alignment, initial, times):
 
 
 def _curves(s, a, start, time, depth, late):
-    """The three curves and the algebraic decay at a = 0, each where it applies."""
+    """Return the three curves and the algebraic decay at a = 0, each where it applies."""
     size = jnp.where(a == 0.0, 1.0, jnp.abs(a))
     end = (size / s) ** (1.0 / depth)
     clock = 8.0 * s ** (1.0 / depth) * size ** (2.0 - 1.0 / depth) * time
@@ -129,7 +129,7 @@ def _curves(s, a, start, time, depth, late):
         return curve_value(then, depth, curve)
 
     def evaluate_rare(curve, mask):
-        """Skipped when no mode needs it: these curves are seldom populated."""
+        """Evaluate a curve that few modes follow, and only if one does."""
         return jax.lax.cond(
             jnp.any(mask),
             lambda: end / along(curve, mask, 1.0 / fraction, 0.5),
@@ -146,7 +146,7 @@ def _curves(s, a, start, time, depth, late):
 
 @_courses.defjvp
 def _courses_jvp(settings, primals, tangents):
-    r"""The derivative from the flow itself, whichever curve gave the value.
+    r"""Return the derivative from the flow itself, whichever curve gave the value.
 
     With f(r) = 8 s r^L (a − s r^L): ∂r/∂t = f; ∂r/∂r₀ = f(r)/f(r₀); the units of r and t give
     s ∂r/∂s and a ∂r/∂a from these two. Where they are 0/0 their limits enter.

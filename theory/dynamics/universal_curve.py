@@ -57,12 +57,12 @@ def _expit(coordinate, module):
 
 
 def _softplus(coordinate, module):
-    """ln(1 + e^u), from the same exponential as `_expit`: the two are nearly all of the cost."""
+    """Return ln(1 + e^u) from the same exponential as `_expit`, nearly all of the cost."""
     return module.maximum(coordinate, 0.0) + module.log1p(module.exp(-module.abs(coordinate)))
 
 
 def _log_sum(value, angles, sign, depth, module):
-    """(1/L) Σ over angles of cos·½ln|1 − y e^{iθ}|² + sign·sin·atan2(y sin, 1 − y cos)."""
+    """Return (1/L) Σ over angles of cos·½ln|1 − y e^{iθ}|² + sign·sin·atan2(y sin, 1 − y cos)."""
     total = 0.0
     for angle, count in angles:
         cosine, sine = float(np.cos(angle)), float(np.sin(angle))
@@ -74,19 +74,19 @@ def _log_sum(value, angles, sign, depth, module):
 
 
 def _unity_angles(depth):
-    """Angles of the L-th roots of one other than 1, conjugates counted together."""
+    """Return angles of the L-th roots of one other than 1, conjugates counted together."""
     pairs = [(2.0 * np.pi * j / depth, 2.0) for j in range(1, (depth - 1) // 2 + 1)]
     return pairs + ([(np.pi, 1.0)] if depth % 2 == 0 else [])
 
 
 def _minus_unity_angles(depth):
-    """Angles of the L-th roots of −1, conjugates counted together."""
+    """Return angles of the L-th roots of −1, conjugates counted together."""
     pairs = [(np.pi * (2 * j + 1) / depth, 2.0) for j in range(depth // 2)]
     return pairs + ([(np.pi, 1.0)] if depth % 2 == 1 else [])
 
 
 def _geometric(value, depth):
-    """(1 − y^L)/(1 − y) without cancellation."""
+    """Return (1 − y^L)/(1 − y) without cancellation."""
     total = value * 0.0 + 1.0
     for _ in range(depth - 1):
         total = 1.0 + value * total
@@ -117,7 +117,7 @@ def _growing_node_time(node):
 
 
 def _series(power, sign, depth, module):
-    """Σ_k (sign·y^L)^k / (2L − 1 + kL), for y^L < 0.3."""
+    """Return Σ_k (sign·y^L)^k / (2L − 1 + kL), for y^L < 0.3."""
     power = module.minimum(power, 0.3)
     total = power * 0.0
     for k in reversed(range(34)):
@@ -333,7 +333,7 @@ def _curve_value_jvp(depth, curve, primals, tangents):
 
 @functools.lru_cache(maxsize=64)
 def _tabulate(depth, curve):
-    """Coordinate at each node, by bisection, and its exact slope per node."""
+    """Return the coordinate at each node, by bisection, and its exact slope there."""
     nodes = _FIRST + np.arange(_NUM_NODES) / _NODES_PER_UNIT
     times, rates = curve.node_time(nodes)
     top = 50.0 * depth + 50.0 if curve.logistic else 60.0

@@ -169,7 +169,7 @@ class HasGrams(Protocol):
 
     @property
     def grams(self) -> Float[Arr, "*times depth dim dim"]:
-        """Layer Grams, first layer first."""
+        """Return the layer Grams, first layer first."""
         ...
 
 

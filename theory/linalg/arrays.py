@@ -24,7 +24,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(*constants: str) -> Callable[[Function], Function]:
-    """Decorator that compiles a function of arrays once for each shape.
+    """Return a decorator that compiles a function of arrays once for each shape.
 
     Args:
       *constants: Arguments that are not arrays; each of their values is compiled for itself.

@@ -25,7 +25,7 @@ Method = Literal["explicit", "implicit"]
 
 
 def _extrapolation(parts: range) -> np.ndarray:
-    """Weights of results with so many parts whose sum has the error of parts of length 0."""
+    """Return weights of results in so many parts whose sum errs like parts of length 0."""
     return np.array([math.prod(n / (n - m) for m in parts if m != n) for n in parts])
 
 
@@ -189,7 +189,7 @@ def _path_jvp(settings, primals, tangents):
 
 @jax.custom_jvp
 def _constant(tree):
-    """The same without derivatives; `stop_gradient` cannot be transposed in a mapped loop."""
+    """Return the tree without derivatives: `stop_gradient` has no transpose in a mapped loop."""
     return tree
 
 
@@ -203,7 +203,7 @@ _compiled_path = jax.jit(_path, static_argnums=0)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _attach(settings, path, grid, initial, times, arguments):
-    """The path itself, for derivatives of derivatives: its own are those of the steps."""
+    """Return the path with the derivatives of the steps, for derivatives of derivatives."""
     del settings, grid, initial, times, arguments
     return path
 
@@ -216,7 +216,7 @@ def _attached_jvp(settings, primals, tangents):
 
 
 def _solve(settings, initial, times, arguments, tolerances, recorded):
-    """The integration, and the times of its steps with the number of chunks they fill."""
+    """Return the integration, and the times of its steps with the number of chunks they fill."""
     velocity, method, max_steps = settings
     start, restore = ravel_pytree(initial)
     move, take = _moves(velocity, method, restore, arguments)
@@ -281,7 +281,7 @@ def _solve(settings, initial, times, arguments, tolerances, recorded):
 
 @jax.custom_batching.custom_vmap
 def _largest(count):
-    """The count itself, or the largest of those that are mapped over: one for all of them."""
+    """Return the count, under `vmap` the largest count: one number for all that are mapped."""
     return count
 
 
@@ -292,7 +292,7 @@ def _largest_mapped(size, mapped, count):
 
 
 def _replay(settings, grid, initial, times, arguments):
-    """The path over the accepted steps, differentiable; the times enter by a Taylor polynomial."""
+    """Return the path over the accepted steps, differentiable, times by a Taylor polynomial."""
     velocity, method, _ = settings
     grid, used = grid
     start, restore = ravel_pytree(initial)
@@ -333,7 +333,7 @@ def _replay(settings, grid, initial, times, arguments):
 
 
 def _moves(velocity, method, restore, arguments):
-    """The velocity of flat states, and the step: state, slope, length to state, slope, error."""
+    """Return the velocity of flat states, and the step from (state, slope, length)."""
 
     def move(flat):
         return ravel_pytree(velocity(restore(flat), arguments))[0]
@@ -356,7 +356,7 @@ def _explicit_step(move, value, slope, step):
 
 
 def _implicit_step(move, value, slope, step):
-    """Linearly implicit Euler in 1, …, `_ROWS` parts, extrapolated to parts of length 0.
+    """Take linearly implicit Euler steps in 1, …, `_ROWS` parts, extrapolated to length 0.
 
     Any matrix near the Jacobian gives the same order, so that it counts as constant under
     differentiation.

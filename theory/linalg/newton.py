@@ -30,7 +30,7 @@ def minimize(
     max_steps: int = 60,
     max_inner: int = 80,
 ) -> Point:
-    """Minimum reached from a start by steps that each lower the objective.
+    """Return the minimum reached from a start by steps that each lower the objective.
 
     Newton steps by conjugate gradients, cut where they leave the trust region or meet negative
     curvature (Steihaug). The region never exceeds a tenth of the start's largest entry, so that a

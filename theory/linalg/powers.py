@@ -127,7 +127,7 @@ def _power(matrix, exponent, tolerance, count):
 
 
 def _evaluate(matrix, exponent, tolerance, count, *directions, logs, batch_dims):
-    """Derivative of the power along symmetric directions, and ``logs`` times by its exponent."""
+    """Return the power's derivative along symmetric directions, ``logs`` times by its exponent."""
     if batch_dims:
         inner = functools.partial(_evaluate, logs=logs, batch_dims=batch_dims - 1)
         return jax.vmap(inner)(matrix, exponent, tolerance, count, *directions)
@@ -205,7 +205,7 @@ batching.primitive_batchers[_derivative_p] = _batch
 
 
 def _slopes(values, inside, exponent, order, logs):
-    """Divided differences, differentiated by the exponent as often as asked."""
+    """Return divided differences, differentiated by the exponent as often as asked."""
     if logs == 0:
         return _differences(values, inside, exponent, order)
 
@@ -216,7 +216,7 @@ def _slopes(values, inside, exponent, order, logs):
 
 
 def _differences(values, inside, exponent, order):
-    """Divided differences of x^e inside and 0 outside, for all tuples of ascending values."""
+    """Return divided differences of x^e inside, 0 outside, for all tuples of ascending values."""
     axes = jnp.meshgrid(*[jnp.arange(values.shape[0])] * (order + 1), indexing="ij")
     indices = jnp.stack(axes, axis=-1)
     points = values[indices]
@@ -230,7 +230,7 @@ def _differences(values, inside, exponent, order):
 
 
 def _difference(columns, exponent):
-    """Divided difference of columns of points, ascending from order 2 on."""
+    """Return the divided difference of columns of points, ascending from order 2 on."""
     safe = [jnp.where(mask, point, 1.0) for point, mask in columns]
     masks = [mask for _, mask in columns]
     every = functools.reduce(jnp.logical_and, masks)
@@ -252,7 +252,7 @@ def _difference(columns, exponent):
 
 
 def _power_difference(first, second, exponent):
-    """(y^e − x^e)/(y − x) = y^{e−1} (1 − exp(−eh))/(1 − exp(−h)) with h = log(y/x) >= 0."""
+    """Return (y^e − x^e)/(y − x) = y^{e−1} (1 − exp(−eh))/(1 − exp(−h)), h = log(y/x) >= 0."""
     low, high = jnp.minimum(first, second), jnp.maximum(first, second)
     ratio = jnp.log1p((high - low) / low)
     apart = ratio > 0.0
@@ -262,7 +262,7 @@ def _power_difference(first, second, exponent):
 
 
 def _series(points, exponent):
-    """Divided difference of x^e at positive points that lie within a tenth of each other."""
+    """Return the divided difference of x^e at positive points within a tenth of each other."""
     order = len(points) - 1
     center = sum(points) / len(points)
     distances = [(point - center) / center for point in points]

@@ -31,7 +31,7 @@ class QuadraticLoss:
 
     @property
     def inputs(self) -> Arr:
-        """Σ of what the network receives."""
+        """Return Σ of what the network receives."""
         return self.quadratic if self.covariance is None else self.covariance
 
 

@@ -18,7 +18,7 @@ def supervised_moments(
     *,
     examples_per_class: int | None = None,
 ) -> Moments:
-    r"""Moments of supervised contrastive learning: positive pairs are examples of one class.
+    r"""Return moments of supervised contrastive learning: pairs are examples of one class.
 
     :math:`\Sigma = \sum_y p_y \mu_y \mu_y^\top + \Sigma_{within}`, :math:`M = \sum_y p_y \mu_y
     \mu_y^\top`. A feature that does not differ between class means has M = 0 and weight zero in
@@ -76,7 +76,7 @@ def squared_loss_factor(
     rank: int | None = None,
     range_tolerance: float = 1e-10,
 ) -> Factor:
-    r"""Least-squares map :math:`W^\star = E[y x^\top] \Sigma^{-1}`, of bounded rank.
+    r"""Return the least-squares map :math:`W^\\star = E[y x^\\top] \\Sigma^{-1}`, of bounded rank.
 
     The minimum of ½E‖Wx − y‖². Encoder, head and classifier of one linear layer each have the layer
     Grams (W*ᵀW*)^{1/3} before the head and (W*ᵀW*)^{2/3} after it: pass the factor to

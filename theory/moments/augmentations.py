@@ -18,7 +18,7 @@ Probabilities = Float[Arr, " operators"]
 
 
 def noise_moments(data_covariance: Matrix, noise_variance: float | Scalar) -> Moments:
-    """Additive noise: Σ = Σ_x + σ²I, M = Σ_x, so that a mode of variance s has a = s/(s + σ²).
+    """Return moments under additive noise: Σ = Σ_x + σ²I, M = Σ_x, so that a = s/(s + σ²).
 
     Args:
       data_covariance: Σ_x of the data before augmentation.
@@ -53,7 +53,7 @@ def noise_moments(data_covariance: Matrix, noise_variance: float | Scalar) -> Mo
 
 
 def mask_moments(data_covariance: Matrix, keep_probability: float | Scalar) -> Moments:
-    """Independent masks: each coordinate of a view is kept with probability q, else zero.
+    """Return moments under masks that keep each coordinate with probability q, independently.
 
     Σ = q²Σ_x + q(1 − q) diag Σ_x, M = q²Σ_x.
 
@@ -87,7 +87,7 @@ def mask_moments(data_covariance: Matrix, keep_probability: float | Scalar) -> M
 
 
 def complementary_mask_moments(data_covariance: Matrix) -> Moments:
-    """Complementary masks: one view keeps half of the coordinates, the other view the other half.
+    """Return moments under masks of which one view keeps half, the other view the other half.
 
     Σ = (Σ_x + diag Σ_x)/4, M = (Σ_x − diag Σ_x)/4: variances that no two coordinates share, such as
     independent noise, leave no trace in M. M is indefinite; negative modes are dropped in training.
@@ -122,7 +122,7 @@ def complementary_mask_moments(data_covariance: Matrix) -> Moments:
 def gain_moments(
     data_covariance: Matrix, mean_gain: float | Scalar, gain_variance: float | Scalar
 ) -> Moments:
-    """Random contrast c of the whole view: Σ = E[c²] Σ_x, M = E[c]² Σ_x; every mode has one a.
+    """Return moments under random contrast c: Σ = E[c²] Σ_x, M = E[c]² Σ_x; one a for all modes.
 
     Args:
       data_covariance: Σ_x of the data before augmentation.
@@ -157,7 +157,7 @@ def gain_moments(
 def linear_operator_moments(
     data_covariance: Matrix, operators: Operators, probabilities: Probabilities | None = None
 ) -> Moments:
-    """Any augmentation that draws one of finitely many linear operators for each view.
+    """Return moments under an augmentation that draws one of finitely many linear operators.
 
     Σ = Σ_g p_g T_g Σ_x T_gᵀ and M = T̄ Σ_x T̄ᵀ with T̄ = Σ_g p_g T_g. Where the operators are a group
     with equal probabilities, T̄ projects on what the group leaves alone. Crops, blurs and color
@@ -201,7 +201,7 @@ def linear_operator_moments(
 
 
 def flip_operators(height: int, width: int) -> Operators:
-    """Identity and horizontal flip of row-major images: a group of two, ``(2, pixels, pixels)``."""
+    """Return identity and horizontal flip of row-major images, ``(2, pixels, pixels)``."""
     require_size("height", height)
     require_size("width", width)
     identity = np.eye(height * width)
@@ -210,7 +210,7 @@ def flip_operators(height: int, width: int) -> Operators:
 
 
 def shift_operators(height: int, width: int) -> Operators:
-    """All cyclic shifts of row-major images, ``(pixels, pixels, pixels)``; diagonal in Fourier."""
+    """Return all cyclic shifts of row-major images, ``(pixels, pixels, pixels)``; Fourier-diagonal."""
     require_size("height", height)
     require_size("width", width)
     identity = np.eye(height * width).reshape(height, width, -1)

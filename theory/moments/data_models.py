@@ -37,7 +37,7 @@ class FeatureModel(NamedTuple):
 
 @compiled()
 def resampling_moments(model: FeatureModel) -> Moments:
-    """Views that draw a feature's sign afresh: Σ_ii = φ² + τ² + σ², M_ii = α²φ² + τ².
+    """Return moments of views that redraw signs: Σ_ii = φ² + τ² + σ², M_ii = α²φ² + τ².
 
     Keeping always (α = 1) leaves views that differ by noise alone. Without shared noise the weight
     of a feature after the head is αφ/(φ² + σ²).
@@ -73,7 +73,7 @@ def resampling_moments(model: FeatureModel) -> Moments:
 
 @compiled()
 def dropping_moments(model: FeatureModel) -> Moments:
-    """Views that set a feature to zero: Σ_ii = αφ² + τ² + σ², M_ii = α²φ² + τ².
+    """Return moments of views that drop features: Σ_ii = αφ² + τ² + σ², M_ii = α²φ² + τ².
 
     Without any noise the weight after the head is 1/φ whatever the retention, for only the
     alignment falls: dropping alone does not make a network forget a feature.

@@ -23,7 +23,7 @@ _OPTIONAL = ("mean", "images", "views", "half_covariance", "half_cross_covarianc
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of an npz file by name; nothing in the file is ever executed.
+    """Read arrays of an npz file by name; nothing in the file is ever executed.
 
     Args:
       path: An npz file of plain arrays; ``"-"`` is standard input.
@@ -64,7 +64,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def read_moments(path: str | Path) -> Moments:
-    """Moments from an npz file, with the keys that `Moments` has as attributes.
+    """Read moments from an npz file, with the keys that `Moments` has as attributes.
 
     float32 and integers are read as float64; other keys are ignored. What the numbers mean is for
     `theory.moments.check.check_moments`.
@@ -98,7 +98,7 @@ def read_moments(path: str | Path) -> Moments:
 
 
 def read_layers(path: str | Path) -> tuple[Float[np.ndarray, "out in"], ...]:
-    """Weights W1..WL of a deep linear network from an npz file, first layer first.
+    """Read weights W1..WL of a deep linear network from an npz file, first layer first.
 
     Args:
       path: File with W1, W2, … of shape (out, in).
@@ -213,7 +213,7 @@ def _open_stream(path: str | Path) -> Any:
 
 @contextlib.contextmanager
 def _replace_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A stream whose content takes the place of a file once all of it is written."""
+    """Open a stream whose content replaces a file once all of it is written."""
     path = Path(path)
     check_writable(path)
     temporary = None

@@ -39,7 +39,7 @@ def follow_minimum(
     max_steps: int | Int[Arr, ""],
     range_tolerance: float | Scalar,
 ) -> Modes:
-    r"""Minimum of φ(G) + (λL/2) tr G^{1/L} that descends from a Gram, by closed-form steps.
+    r"""Follow the minimum of φ(G) + (λL/2) tr G^{1/L} down from a Gram, by closed-form steps.
 
     The penalty is concave in G, so its tangent at the current Gram lies above it, and the loss
     with the tangent is again quadratic: its minimum is known (`quadratic_optimum`) and lowers
@@ -92,7 +92,7 @@ def follow_minimum(
 
 
 def decayed_value(modes: Modes, loss: QuadraticLoss, weight_decay: Scalar, depth: int) -> Scalar:
-    """Loss and penalty of a balanced network with the given end-to-end modes."""
+    """Return loss and penalty of a balanced network with the given end-to-end modes."""
     product = modes.vectors.T @ loss.quadratic @ modes.vectors
     pulls = jnp.sum(modes.vectors * (loss.linear @ modes.vectors), axis=0)
     value = jnp.einsum("i,ij,j,ji->", modes.values, product, modes.values, product)
@@ -101,7 +101,7 @@ def decayed_value(modes: Modes, loss: QuadraticLoss, weight_decay: Scalar, depth
 
 
 def take_modes(gram: Matrix, rank: int) -> Modes:
-    """The leading eigenpairs of a Gram, those at rounding level set to zero."""
+    """Return the leading eigenpairs of a Gram; values at rounding level become zero."""
     values, vectors = symmetric_eigenpairs(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     alive = (values > ALIVE * values[0]) & (jnp.arange(values.shape[0]) < rank)

@@ -126,7 +126,7 @@ def decayed_optimum(
 
 
 def _objective(factor, loss, weight_decay, depth):
-    """Loss and penalty as a function of the first layer's factor."""
+    """Return loss and penalty as a function of the first layer's factor."""
     rows = end_to_end_rows(factor, depth)
     weighted = rows @ loss.quadratic
     product = weighted @ factor.T
@@ -186,7 +186,7 @@ def _follow_decay(loss, weight_decay, points, range_tolerance, *, depth, rank, t
 
 
 def _curvature_roots(roots, variances, weight_decay, depth):
-    """√(4 q_i q_j r_i (Σ_l r_i^{L−1−l} r_j^l)² + λL), the curvature of entry (i, j)."""
+    """Return √(4 q_i q_j r_i (Σ_l r_i^{L−1−l} r_j^l)² + λL), the curvature of entry (i, j)."""
     powers = jnp.arange(depth)
     high, low = (roots[None, :] ** p[:, None] for p in (depth - 1 - powers, powers))
     chain = jnp.einsum("li,lj->ij", high, low)
@@ -195,7 +195,7 @@ def _curvature_roots(roots, variances, weight_decay, depth):
 
 
 def _follow_path(modes, loss, points, follow):
-    """The minimum followed through every λ of the path, in small steps."""
+    """Follow the minimum through every λ of the path, in small steps."""
     stretches = points.shape[0] - 1
     per_stretch = -(-_STEPS // stretches)
     parts = jnp.arange(1, per_stretch + 1) / per_stretch

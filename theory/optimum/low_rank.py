@@ -68,7 +68,7 @@ def _spectra_at(covariance, factor, fractions):
 
 
 def _spectra_of_grams(covariance, factor, fractions):
-    """The same through powers of FFᵀ, with derivatives at equal singular values of F too."""
+    """Return the spectra through powers of FFᵀ, differentiable at equal singular values too."""
     inner, moved = factor @ factor.T, factor @ covariance @ factor.T
     active = jnp.sum(factor_modes(factor).values > 0)
 

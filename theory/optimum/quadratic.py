@@ -154,19 +154,19 @@ def _optimum(loss: QuadraticLoss, range_tolerance, *, limit: int) -> Optimum:
 
 
 def _symmetric_pairs(matrix):
-    """Eigenpairs, descending."""
+    """Return the eigenpairs, descending."""
     values, vectors = symmetric_eigenpairs(0.5 * (matrix + matrix.T))
     return values[::-1], vectors[:, ::-1]
 
 
 def _gram(quadratic, linear, range_tolerance, active):
-    """The Gram through functions of matrices alone, which have derivatives everywhere."""
+    """Return the Gram through functions of matrices alone, which have derivatives everywhere."""
     root = psd_power(quadratic, -0.5, tolerance=range_tolerance)
     return root @ leading_power(root @ linear @ root, 1.0, active) @ root
 
 
 def _rows(quadratic, linear, range_tolerance, active, *, limit):
-    """The factor; a block of equal eigenvalues has its root taken as a matrix."""
+    """Return the factor; a block of equal eigenvalues has its root taken as a matrix."""
     _, vectors, _ = generalized_eigenpairs(quadratic, linear, range_tolerance=range_tolerance)
     columns = vectors[:, :limit]
     block = columns.T @ linear @ columns

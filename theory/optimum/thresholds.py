@@ -191,7 +191,7 @@ def learned_modes(
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 @functools.partial(jax.jit, static_argnums=(1,))
 def _largest_root(pull, depth):
-    """Largest root of x^{L−1}(1 − x^L) = pull: Newton from 1, monotone as the left is concave."""
+    """Return the largest root of x^{L−1}(1 − x^L) = pull, by Newton from 1 (concave: monotone)."""
 
     def step(_, x):
         miss = x ** (depth - 1) * (1.0 - x**depth) - pull

@@ -24,7 +24,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def find_preset(name: str) -> Config:
-    """A configuration by name.
+    """Return the preset of this name.
 
     Raises:
       UsageError: There is no such preset.

@@ -28,7 +28,7 @@ def make_cifar_config(
     loss: LossConfig,
     optimizer: Optimizer,
 ) -> Config:
-    """A ResNet-18 on CIFAR in bfloat16: steps, logs and checkpoints follow from the epochs.
+    """Return a ResNet-18 on CIFAR in bfloat16: steps, logs and checkpoints follow from epochs.
 
     Args:
       data: Name of the data set.

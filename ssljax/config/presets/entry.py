@@ -31,11 +31,11 @@ class Preset:
 
     @property
     def command(self) -> str:
-        """The command that trains it."""
+        """Return the command that trains the preset."""
         data_dir = "" if self.config.data == "digits" else " --data-dir TFDS_DIRECTORY"
         return f"python -m ssljax train {self.name}{data_dir}"
 
 
 def count_steps(epochs: int, num_images: int, batch_size: int) -> int:
-    """Steps of so many epochs; an epoch leaves its last, partial batch out."""
+    """Return the steps of some epochs; an epoch leaves its last, partial batch out."""
     return epochs * (num_images // batch_size)

@@ -26,7 +26,7 @@ _NO_CROP = Policy(
 
 
 def _hold_rate(config: Config, epochs: int, name: str = "sgd") -> Config:
-    """The configuration at a constant learning rate, without warm-up."""
+    """Return the configuration with a constant learning rate, without warm-up."""
     optimizer = dataclasses.replace(config.optimizer, name=name, final_fraction=1.0)
     steps = count_steps(epochs, NUM_IMAGES, config.batch_size)
     return dataclasses.replace(config, optimizer=optimizer, num_steps=steps)
