@@ -1,4 +1,4 @@
-"""``python -m ssljax``."""
+"""Run ``python -m ssljax``."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What a policy does to each image of a batch: drawn from keys, scaled by the strength."""
+"""Random changes of each image of a batch: drawn from keys, scaled by the strength."""
 
 import math
 from typing import NamedTuple

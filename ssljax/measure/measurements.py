@@ -1,4 +1,4 @@
-"""What is written about a trained network: moments of its layers, Grams of its head, accuracies."""
+"""Write what is measured on a trained network: layers' moments, Grams of its head, accuracies."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A run, from the data to the report: resumes by itself, ends with measurements.
+"""Train a run, from its data to its report: it resumes by itself and ends with measurements.
 
 `fit` is the whole of it, read from top to bottom; `run_training_loop` is its loop.
 """

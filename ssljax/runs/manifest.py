@@ -1,4 +1,4 @@
-"""What a finished checkpoint consists of: the digest of every file, and what it was worth.
+"""The manifest of a finished checkpoint: a digest of every file, and its metrics.
 
 Sealing reads every file once more, from the page cache, because the store gives no checksums of
 what matters: it checks its indexes, but of 60 single-bit flips in the file that holds the arrays

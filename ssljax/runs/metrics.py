@@ -1,4 +1,4 @@
-"""Metrics of a run: from the device, late, to ``metrics.jsonl`` and the sinks."""
+"""Metrics of a run: read from the device late, written to ``metrics.jsonl`` and the sinks."""
 
 import collections
 import json

@@ -1,4 +1,4 @@
-"""Where a run starts that does not start from drawn weights: another run, or a file of weights."""
+"""Starting weights of a run, taken from another run or from a file."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What is in a folder of runs: how far each is, how good, and in what they differ."""
+"""The table of the runs in a folder: progress, accuracies and the settings that differ."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tuning for training on a CPU: what XLA and the C library are asked to do otherwise.
+"""Tuning for training on a CPU: options of XLA and of the C library.
 
 Nothing here changes a result by more than rounding, and accelerators are left alone. JAX is not
 loaded by importing this file.

@@ -1,4 +1,4 @@
-"""How a run ends early: asked to by SIGTERM, or because nothing moves any more."""
+"""Early ends of a run: SIGTERM saves and stops it, a watchdog ends it where nothing moves."""
 
 import contextlib
 import faulthandler

@@ -1,4 +1,4 @@
-"""Several processes of one run on this machine: started, listened to, ended together."""
+"""Start several processes of one run on this machine, pass on their output, end them together."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A trace of a few steps by JAX's profiler, for TensorBoard or Perfetto."""
+"""Trace a few steps by JAX's profiler, for TensorBoard or Perfetto."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a person sees while a long job runs: a bar with rates and an ETA, or lines in a log."""
+"""Progress of a long job: a bar with rates and an ETA in a terminal, lines in a log."""
 
 import contextlib
 import sys

@@ -1,4 +1,4 @@
-"""From a configuration to values: the only files that read one are the builders and the trainer."""
+"""Build values from a configuration: only the builders and the trainer read one."""
 
 import dataclasses
 from collections.abc import Callable

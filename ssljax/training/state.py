@@ -1,4 +1,4 @@
-"""Everything that training carries from one step to the next."""
+"""The state that training carries from one step to the next."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""`python -m theory explore`: a page on which a person moves what theory depends on."""
+"""`python -m theory explore`: write a page in which a person moves what theory depends on."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What commands read: checked moments, the loss of the options, and numbers that are finite."""
+"""Inputs of commands: checked moments, the loss that the options name, finite numbers."""
 
 import argparse
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a command shows to people: tables, ranks, progress, where they go."""
+"""Print what commands found: tables, ranks and progress."""
 
 import argparse
 import sys

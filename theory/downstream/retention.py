@@ -1,4 +1,4 @@
-"""What a network keeps, as numbers with a slope: a direction's share, ranks, active modes.
+"""Differentiable numbers of what a network keeps: a direction's share, ranks, active modes.
 
 Any of them can be differentiated with respect to the parameters of an augmentation: `jax.grad`
 runs through the moments and `theory.solve`, as in the example of `layer_share`.

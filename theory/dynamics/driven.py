@@ -1,7 +1,8 @@
 """A linear head whose encoder trains too: its layers from moments measured along the way.
 
-The encoder is an external drive. What the head does to it is in the moments, so that this shows
-that the head follows the moments, not where the moments go.
+The encoder is an external drive: its moments are measured, not predicted. Whatever the head does to
+the encoder is part of them, so a match shows that the head follows the moments, and not why they
+change as they do.
 """
 
 from typing import Literal, NamedTuple

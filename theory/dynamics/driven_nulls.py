@@ -1,4 +1,4 @@
-"""Predictions of a driven head that know less than its moments along the way."""
+"""Null predictions of a driven head: each is denied a part of what `driven` knows."""
 
 import jax
 import jax.numpy as jnp

@@ -210,7 +210,7 @@ def flip_operators(height: int, width: int) -> Operators:
 
 
 def shift_operators(height: int, width: int) -> Operators:
-    """Return all cyclic shifts of row-major images, ``(pixels, pixels, pixels)``; Fourier-diagonal."""
+    """Return all cyclic shifts of row-major images, ``(pixels, pixels, pixels)``."""
     require_size("height", height)
     require_size("width", width)
     identity = np.eye(height * width).reshape(height, width, -1)

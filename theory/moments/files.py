@@ -1,4 +1,4 @@
-"""Moments and results on disk: what is read is checked, what is written is written whole."""
+"""Read and write moments and results: input is checked, output files are replaced whole."""
 
 import contextlib
 import io

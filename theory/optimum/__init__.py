@@ -1,4 +1,4 @@
-"""Where training ends.
+"""Where training ends: the optimum of every loss, with and without weight decay.
 
 In reading order:
 

@@ -1,4 +1,4 @@
-"""What a named configuration says about itself."""
+"""The type of a preset: a configuration with its purpose, cost and expected figures."""
 
 from dataclasses import dataclass
 
