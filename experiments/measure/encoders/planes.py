@@ -94,7 +94,9 @@ def find_data_planes(
     return find_leading_planes(find_neighbor_differences(points, pool, count), rank)
 
 
-def find_overlaps(first: Bases, second: Bases) -> Float64[np.ndarray, " images"]:
+def find_overlaps(
+    first: Bases, second: Float64[np.ndarray, "images width other"]
+) -> Float64[np.ndarray, " images"]:
     """Return the mean squared cosine of the principal angles of two planes, at each image."""
     with jax.enable_x64(True):
         return np.asarray(_find_overlaps(jnp.asarray(first), jnp.asarray(second)))

@@ -12,7 +12,6 @@ from experiments.core.blocks import sum_blocks
 from experiments.core.measurements import Key, Measurement
 from experiments.measure.encoders.passes import EMBEDDING, FEATURE, RANDOM, UNTRAINED, Passes, Rows
 from experiments.measure.encoders.planes import (
-    Bases,
     count_ranks,
     find_data_planes,
     find_leading_planes,
@@ -108,7 +107,7 @@ def measure_slope_rank(task: str = "cifar10") -> Rows:
 
 def find_tangents(
     subject: Subject, images: UInt8[np.ndarray, "images height width channels"]
-) -> Float64[np.ndarray, "images generators width"]:
+) -> Float64[np.ndarray, "images generators dim"]:
     """Return the derivatives of the feature along each change that the policy makes.
 
     Args:
@@ -140,7 +139,7 @@ def _find_tangents(apply, params, statistics, pixels, scales):
 
 def move_images(
     subject: Subject, images: UInt8[np.ndarray, "images height width channels"]
-) -> Float64[np.ndarray, "images samples width"]:
+) -> Float64[np.ndarray, "images samples dim"]:
     """Return the feature of copies of images, moved at random by all changes at small strength."""
     scales = SAMPLE_STRENGTH * generator_scales(subject.policy)
     generator = np.random.default_rng(subject.seed)
@@ -155,7 +154,7 @@ def move_images(
 _move = jax.jit(group_element)
 
 
-def _overlap_row(key: Key, first: Bases, second: Bases) -> Measurement:
+def _overlap_row(key: Key, first: np.ndarray, second: np.ndarray) -> Measurement:
     return _mean_row(key, find_overlaps(first, second))
 
 
