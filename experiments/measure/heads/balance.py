@@ -1,4 +1,4 @@
-"""Imbalance of adjacent layers: what two losses leave of it, and what optimizers do to its account."""
+"""Imbalance of adjacent layers that two losses leave, and what optimizers do to its account."""
 
 import jax
 import jax.numpy as jnp

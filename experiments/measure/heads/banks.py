@@ -1,4 +1,4 @@
-"""Features of augmented views in two banks: heads are trained on one, moments come from the other."""
+"""Features of augmented views in two banks: heads train on one, moments come from the other."""
 
 from typing import NamedTuple
 

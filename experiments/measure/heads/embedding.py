@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from experiments.measure.heads.banks import RANGE_TOLERANCE, Banks, Views
 from experiments.measure.heads.settle import (
@@ -108,7 +109,9 @@ def measure_geometry(views: Views) -> Geometry:
         return Geometry(float(defect), float(variance_effective_rank(variances)))
 
 
-def embed(views: Views, weights: Weights) -> Views:
+def embed(
+    views: Float[np.ndarray, "images views _"], weights: Weights
+) -> Float[np.ndarray, "images views _"]:
     """Return what a linear head makes of views."""
     for weight in weights:
         views = views @ weight.T

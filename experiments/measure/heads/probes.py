@@ -108,9 +108,7 @@ def scale_to_unit(linear: Matrix, features: Features) -> Matrix:
     return linear / np.sqrt(np.mean(np.sum((features @ linear.T) ** 2, axis=1)))
 
 
-def predict_risks(
-    examples: Examples, maps: Sequence[Matrix], counts: Sequence[int]
-) -> Curves:
+def predict_risks(examples: Examples, maps: Sequence[Matrix], counts: Sequence[int]) -> Curves:
     """Return the risk of probes at each depth from second moments, over the targets' variance.
 
     Args:
@@ -168,11 +166,15 @@ def measure_risks(
     generator = np.random.default_rng(seed)
     outputs = np.concatenate(list(train.targets.values()), axis=1)
     unit = np.stack([scale_to_unit(linear, train.features) for linear in maps])
-    wanted = add_up(test.features @ np.swapaxes(unit, 1, 2), np.concatenate(list(test.targets.values()), axis=1))
+    wanted = add_up(
+        test.features @ np.swapaxes(unit, 1, 2), np.concatenate(list(test.targets.values()), axis=1)
+    )
     ends = np.cumsum([target.shape[1] for target in train.targets.values()])[:-1]
 
     def by_task(errors: Float[np.ndarray, "depths outputs"]) -> Float[np.ndarray, "tasks depths"]:
-        parts = zip(np.split(errors, ends, axis=1), np.split(target_variances(wanted), ends), strict=True)
+        parts = zip(
+            np.split(errors, ends, axis=1), np.split(target_variances(wanted), ends), strict=True
+        )
         return np.stack([part.sum(axis=1) / whole.sum() for part, whole in parts])
 
     shape = (draws, len(train.targets), len(counts))

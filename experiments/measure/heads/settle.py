@@ -50,6 +50,13 @@ def draw_head(seed: int, width: int, depth: int) -> Weights:
     return tuple(map(np.asarray, linear_weights(jax.random.key(seed), widths, init="gaussian")))
 
 
+def draw_orthogonal_head(seed: int, width: int) -> Weights:
+    """Return a balanced head of two layers: a rotation, then half of the rows of another."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2**24))
+    first, second = (np.asarray(jax.random.orthogonal(key, width)) for key in keys)
+    return first, second[: width // 2]
+
+
 def settle(
     start: Weights,
     views: Views,

@@ -104,35 +104,45 @@ def output_of(weights: Weights, axes: Axes) -> Output:
 def read_along(predicted: Matrix, measured: Output, axes: Axes) -> Along:
     """Return what a head makes of the modes of a predicted Gram; nothing is sorted or matched.
 
+    Directions that are predicted to be dropped have no mode of their own: among them, those are
+    read that the head has.
+
     Args:
       predicted: Gram of the whole head.
       measured: `output_of` the head.
       axes: Of the features.
     """
     sizes, directions = np.linalg.eigh(axes.root @ np.asarray(predicted) @ axes.root)
+    dropped = directions[:, sizes <= axes.least]
+    own = np.linalg.eigh(dropped.T @ measured @ dropped)[1]
+    directions[:, sizes <= axes.least] = dropped @ own
     along = np.sum(directions * (measured @ directions), axis=0)
     counted = np.sum(np.linalg.eigvalsh(measured) > axes.least)
     return Along(sizes[::-1], along[::-1], int(counted))
 
 
-def log_ratios(found: Along, least: float) -> Sizes:
-    """Return log predicted/measured of modes alive on either side.
+def keep_alive(found: Along, least: float) -> tuple[Sizes, Sizes]:
+    """Return predicted and measured sizes of the modes that are alive on either side.
 
     A mode that one side has dropped counts there as the smallest that is alive.
     """
-    alive = (found.predicted > least) | (found.measured > least)
-    predicted, measured = (np.maximum(sizes[alive], least) for sizes in found[:2])
-    return np.log(predicted / measured)
+    count = max(int(np.sum(found.predicted > least)), found.counted)
+    predicted, measured = (np.maximum(sizes[:count], least) for sizes in found[:2])
+    return predicted, measured
 
 
 def spectrum_error(found: Sequence[Along], least: float) -> float:
-    """Return the root mean square of `log_ratios` over heads and modes."""
-    ratios = np.concatenate([log_ratios(one, least) for one in found])
-    return float(np.sqrt(np.mean(ratios**2)))
+    """Return the root mean square of log predicted/measured, over heads and modes alive."""
+    pairs = [keep_alive(one, least) for one in found]
+    predicted, measured = (np.concatenate(sizes) for sizes in zip(*pairs, strict=True))
+    return float(np.sqrt(np.mean(np.log(predicted / measured) ** 2)))
 
 
 def count_error(found: Sequence[Along], least: float) -> float:
-    """Return |log| of predicted over measured number of modes, mean over heads; none counts as 1."""
+    """Return the mean over heads of |log| of predicted over measured number of modes.
+
+    None counts as 1.
+    """
     errors = [
         abs(np.log(max(np.sum(one.predicted > least), 1) / max(one.counted, 1))) for one in found
     ]

@@ -11,7 +11,7 @@ from ssljax.augment.color import LUMA
 ANIMALS = (2, 3, 4, 5, 6, 7)
 """Classes of CIFAR-10 that are animals; the others are vehicles."""
 
-Targets = Mapping[str, Float[np.ndarray, "images outputs"]]
+Targets = Mapping[str, Float[np.ndarray, "_ _"]]
 
 
 def describe_images(data: Labeled, classes: int) -> Targets:
@@ -46,6 +46,8 @@ def describe_images(data: Labeled, classes: int) -> Targets:
 def drop_constant(train: Targets, test: Targets) -> tuple[Targets, Targets]:
     """Return the targets on which images of both sets differ; gray ones all have the same color."""
     kept = [
-        name for name in train if all(np.std(part[name], axis=0).max() > 1e-9 for part in (train, test))
+        name
+        for name in train
+        if all(np.std(part[name], axis=0).max() > 1e-9 for part in (train, test))
     ]
     return {name: train[name] for name in kept}, {name: test[name] for name in kept}
