@@ -5,7 +5,8 @@
 * `subject`: a network as it is measured, and the signature of every measurement.
 * `diagonal`: descent on the diagonal model of a nonlinear head.
 * `feature_model`: tasks on the model of features, before and after a head.
-* `linear`: deep linear networks on the moments of augmented images.
+* `linear/`: deep linear networks on the moments of augmented images.
+* `heads/`: linear heads on frozen features.
 * `encoders/`: accuracies, geometry and planes of trained encoders.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

@@ -90,8 +90,8 @@ def forecast_head(banks: Banks, seed: int, descent: Descent, looks: int, steps: 
             "theory": _follow(loss, DEPTH, times, readers),
             "rival:one_less": _follow(loss, DEPTH - 1, times, readers),
             "rival:shuffled": _follow(unrelated, DEPTH, times, readers),
-            "rival:independent": np.asarray(scales * independent**DEPTH),
-            "rival:one_curve": np.asarray(ends * _common_curve(scales, ends, times)[:, None]),
+            "rival:independent": np.asarray(scales[None] * independent**DEPTH),
+            "rival:one_curve": np.asarray(ends[None] * _common_curve(scales, ends, times)[:, None]),
         }
         waits = escape_times(scales, ends, depth=DEPTH, init_scale=float(np.sqrt(START)))
     weights = linear_weights(
@@ -191,5 +191,5 @@ def _common_curve(scales: jax.Array, ends: jax.Array, times: np.ndarray) -> jax.
     """Return n/a at each time as it is for the median mode, were modes independent."""
     begun = universal_time(START / (ends / scales) ** (1.0 / DEPTH), DEPTH)
     rates = 8.0 * scales ** (1.0 / DEPTH) * ends ** (2.0 - 1.0 / DEPTH)
-    clocks = jnp.asarray(begun) + jnp.asarray(times)[:, None] * rates
+    clocks = jnp.asarray(begun)[None] + jnp.asarray(times)[:, None] * rates[None]
     return jnp.median(universal_fraction(clocks, DEPTH), axis=1) ** DEPTH
