@@ -31,9 +31,11 @@ SMALL = dataclasses.replace(
 )
 
 
-@pytest.fixture
-def network(trained_cache):
-    return load_trained("base", 0, "smoke")
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("networks")))
+        return load_trained("base", 0, "smoke")
 
 
 def test_variants_are_the_network_at_other_parameters(network):
@@ -112,6 +114,7 @@ def test_examples_are_the_views_of_the_first_step():
         images=dataset.images[:size],
         labels=np.arange(size, dtype=np.int32),
         num_classes=size,
+        groups=None,
     )
     training = make_training(SMALL, few, observers=(observer,))
     start = training.init(SMALL.seed)
