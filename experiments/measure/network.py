@@ -3,6 +3,8 @@
 import dataclasses
 from functools import partial
 
+import jax
+
 from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, curve_name
 from experiments.errors import InputError
@@ -47,6 +49,7 @@ def measure_subject(subject: Subject, tier: str) -> Measured:
         data=subject.data,
         steps=subject.steps,
         final_loss=subject.final_loss,
+        device=jax.devices()[0].device_kind,
     )
     return Measured(run, rows, curves)
 
