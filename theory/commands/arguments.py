@@ -35,8 +35,8 @@ def add_tolerance(parser: argparse.ArgumentParser) -> None:
         "--range-tolerance",
         type=float,
         metavar="T",
-        help="fraction of the largest covariance eigenvalue that is outside the data; 1e-10, or"
-        " 1e-6 for sampled moments",
+        help="directions below this fraction of the largest covariance eigenvalue are outside the"
+        " data; default: 1e-10, or 1e-6 for sampled moments",
     )
 
 
@@ -55,9 +55,12 @@ def add_loss(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
             "--loss", choices=_LOSSES, default="spectral", help=f"training loss: {_LOSS_HELP}"
         )
     parser.add_argument(
-        "--invariance-weight", type=float, metavar="K", help="of vicreg; 1 is spectral"
+        "--invariance-weight",
+        type=float,
+        metavar="K",
+        help="invariance weight of vicreg; at 1 it is the spectral loss",
     )
-    parser.add_argument("--temperature", type=float, metavar="TAU", help="of infonce")
+    parser.add_argument("--temperature", type=float, metavar="TAU", help="temperature of infonce")
 
 
 def add_depth(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +70,13 @@ def add_depth(parser: argparse.ArgumentParser) -> None:
 
 def add_decay(parser: argparse.ArgumentParser, *, branch: bool = True) -> None:
     """Add weight decay, and which of its minima."""
-    parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="strength")
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="weight decay: adds (X/2) ||W||^2 of every layer to the loss",
+    )
     if branch:
         add_branch(parser)
 

@@ -14,7 +14,7 @@ from theory.losses.family import make_loss
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.alignment import noise_floor
 from theory.moments.check import MomentsReport
-from theory.moments.files import check_writable
+from theory.moments.files import check_result_path
 from theory.moments.moments import Moments, default_range_tolerance
 
 
@@ -47,7 +47,7 @@ class Checked(NamedTuple):
 def check_moments_file(options: argparse.Namespace, path: str) -> Checked:
     """Return the moments of a file, refused where no views can have them, and say what they are."""
     if options.out is not None:
-        check_writable(options.out)
+        check_result_path(options.out)
     if options.range_tolerance is not None:
         require_number("range_tolerance", options.range_tolerance, positive=True)
     moments = theory.read_moments(path)

@@ -25,7 +25,8 @@ MOMENTS.npz holds covariance and cross_covariance (d, d) of two augmented views.
 Loss: -2 tr(FM) + tr(F Sigma F Sigma) with F = W'W; weight decay X adds (X/2) ||W_l||^2 a layer.
 """
 _FLOW = """example:
-  python -m theory flow moments.npz --out flow.npz --times 0,10,100,1000 --depth 2
+  python -m theory flow moments.npz --out flow.npz --depth 2
+  python -m theory flow moments.npz --out flow.npz --depth 2 --times 0,10,100,1000,inf
 
 OUT.npz gets times (t,), gram (t, depth, d, d), spectrum (t, depth, d),
 layer_spectrum (t, depth + 1, d) and loss (t,). Time is learning rate x steps of plain gradient
@@ -129,7 +130,9 @@ def _add_solve(parser: argparse.ArgumentParser) -> None:
     add_loss(parser)
     add_decay(parser)
     add_depth(parser)
-    parser.add_argument("--rank", type=int, help="narrowest width; as wide as the data without it")
+    parser.add_argument(
+        "--rank", type=int, help="narrowest width of the network; default: as wide as the data"
+    )
     parser.add_argument(
         "--factors",
         action="store_true",
@@ -141,11 +144,17 @@ def _add_flow(parser: argparse.ArgumentParser) -> None:
     add_moments(parser)
     add_loss(parser)
     add_decay(parser, branch=False)
-    parser.add_argument("--times", type=parse_times, required=True, help="as in 0,10,100,inf")
-    parser.add_argument("--depth", type=int, help="number of layers; 2, or as --init has")
+    parser.add_argument(
+        "--times",
+        type=parse_times,
+        help="flow times, as in 0,10,100,inf; without it, chosen by the half-times of the modes",
+    )
+    parser.add_argument(
+        "--depth", type=int, help="number of layers; default: 2, or as many as --init has"
+    )
     add_start(parser, file=True)
     parser.add_argument(
-        "--max-steps", type=int, default=65536, help="of the solver, after which it gives up"
+        "--max-steps", type=int, default=65536, help="steps of the solver, after which it gives up"
     )
 
 
@@ -154,7 +163,11 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     add_decay(parser)
     add_depth(parser)
     add_start(parser)
-    parser.add_argument("--times", type=parse_times, help="flow times for time courses: 0,10,100")
+    parser.add_argument(
+        "--times",
+        type=parse_times,
+        help="flow times of the time courses, as in 0,10,100; default: none are written",
+    )
     parser.add_argument("--rows", type=int, default=20, help="modes shown on the screen")
 
 
@@ -163,8 +176,8 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     add_loss(parser, many=True)
     for name, kind, default, text in (
         ("--depths", int, "2", "numbers of layers"),
-        ("--ranks", int, None, "narrowest widths; as wide as the data without it"),
-        ("--weight-decays", float, "0", "strengths"),
+        ("--ranks", int, None, "narrowest widths of the network; default: as wide as the data"),
+        ("--weight-decays", float, "0", "weight decays X"),
     ):
         _add_list(parser, name, kind, default, f"{text}, ascending")
     add_branch(parser)
@@ -239,7 +252,9 @@ def _add_design(parser: argparse.ArgumentParser) -> None:
     add_decay(parser, branch=False)
     add_depth(parser)
     parser.add_argument("--head-layers", type=int, default=1, help="layers of the head")
-    parser.add_argument("--rank", type=int, help="narrowest width; as wide as the data without it")
+    parser.add_argument(
+        "--rank", type=int, help="narrowest width of the network; default: as wide as the data"
+    )
     parser.add_argument("--points", type=int, default=5, help="rows of the frontier")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from theory.commands.screen import find_stream, print_table
 from theory.downstream.phase_map import phase_map
 from theory.moments.data_models import dropping_moments, resampling_moments
-from theory.moments.files import check_writable, write_result
+from theory.moments.files import check_result_path, write_result
 
 _MODELS = {"resample": resampling_moments, "drop": dropping_moments}
 
@@ -17,7 +17,7 @@ _MODELS = {"resample": resampling_moments, "drop": dropping_moments}
 def run(options: argparse.Namespace) -> None:
     """Map which layer wins, write the map and print how often each does."""
     started = time.monotonic()
-    check_writable(options.out)
+    check_result_path(options.out)
     decays = np.array(options.weight_decays)
     found = phase_map(
         options.retentions,

@@ -1,8 +1,11 @@
 """Print what commands found: tables, ranks and progress."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,25 @@ def print_table(
 def print_progress(what: str) -> None:
     """Say on standard error what takes its time."""
     print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def show_waiting(what: str, *, every: float = 10.0) -> Iterator[None]:
+    """Say on standard error what is computed, and how long it has taken every few seconds."""
+    print_progress(what)
+    started, is_done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not is_done.wait(every):
+            print_progress(f"  {what}, {time.monotonic() - started:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        teller.join()
 
 
 def effective_rank(variances: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 import theory
 from theory.commands.inputs import check_moments_file, make_loss_of, require_finite
-from theory.commands.screen import effective_rank, find_stream, print_progress
+from theory.commands.screen import effective_rank, find_stream, show_waiting
 from theory.linalg.spectral import factor_modes
 from theory.losses.quadratic import QuadraticLoss
 from theory.moments.files import write_result
@@ -28,23 +28,28 @@ def run(options: argparse.Namespace) -> None:
     settings = {
         name: getattr(options, name) for name in ("depth", "rank", "weight_decay", "branch")
     }
-    print_progress("solving for the optimum")
-    if options.factors or checked.dim > _LARGEST_DENSE:
-        arrays = _solve_factors(loss, settings)
-    else:
-        prediction = theory.solve(loss, **settings)
-        arrays = {
-            "gram": np.asarray(prediction.grams),
-            "spectrum": np.asarray(prediction.weight_spectra),
-            "layer_spectrum": np.asarray(prediction.layer_spectra),
-            "loss": np.asarray(prediction.loss),
-            "active": np.asarray(prediction.active, np.int64),
-        }
+    with show_waiting("solving for the optimum"):
+        if options.factors or checked.dim > _LARGEST_DENSE:
+            arrays = _solve_factors(loss, settings)
+        else:
+            arrays = _solve_grams(loss, settings)
     arrays["alignment"] = checked.alignment
     require_finite(arrays)
     write_result(options.out, **arrays)
     _print_optimum(options, checked.report.rank, loss, arrays)
     print(f"wrote {options.out} in {time.monotonic() - started:.1f} s", file=find_stream(options))
+
+
+def _solve_grams(loss: QuadraticLoss, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the file with the Gram of every layer."""
+    prediction = theory.solve(loss, **settings)
+    return {
+        "gram": np.asarray(prediction.grams),
+        "spectrum": np.asarray(prediction.weight_spectra),
+        "layer_spectrum": np.asarray(prediction.layer_spectra),
+        "loss": np.asarray(prediction.loss),
+        "active": np.asarray(prediction.active, np.int64),
+    }
 
 
 def _solve_factors(loss: QuadraticLoss, settings: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -80,6 +85,11 @@ def _print_optimum(
         print(
             f"  one minimum of a valley of {valley} dimensions, that of a vanishing start;"
             " weight decay makes it unique",
+            file=out,
+        )
+    if options.weight_decay and options.depth > 1:
+        print(
+            "  reached by raising weight decay from 0; flow from a small start can lose modes",
             file=out,
         )
     if options.loss == "infonce":

@@ -152,6 +152,24 @@ def check_writable(path: str | Path) -> None:
         raise InputError(f"{path} cannot be written: no permission in {folder}")
 
 
+def check_result_path(path: str | Path) -> None:
+    """Refuse, before any work is done, the path of a result that `write_result` cannot write.
+
+    Args:
+      path: As in `write_result`.
+
+    Returns:
+      Nothing.
+
+    Raises:
+      InputError: As `check_writable`, or a name that asks for a format that is not written.
+    """
+    ending = "" if str(path) == "-" else Path(path).suffix
+    if ending not in ("", ".npz", ".json"):
+        raise InputError(f"{path} ends in {ending}, wanted .npz or .json: give one of these")
+    check_writable(path)
+
+
 def write_arrays(path: str | Path, **arrays: np.ndarray) -> None:
     """Write an npz file all at once: there is the whole new file, or the old one, or none.
 
@@ -175,7 +193,8 @@ def write_result(path: str | Path, **arrays: np.ndarray) -> None:
     """Write a result all at once, as the name of its file asks for.
 
     Args:
-      path: Where: JSON for a name that ends in .json, ``"-"`` prints JSON, else npz.
+      path: Where: npz for a name that ends in .npz or in nothing, JSON for one that ends in
+        .json; ``"-"`` prints JSON.
       **arrays: Arrays by name. In JSON they are nested lists, and numbers that are not finite
         are null.
 
@@ -183,8 +202,9 @@ def write_result(path: str | Path, **arrays: np.ndarray) -> None:
       Nothing.
 
     Raises:
-      InputError: The file cannot be written.
+      InputError: The file cannot be written, or its name ends in something else.
     """
+    check_result_path(path)
     if str(path) != "-" and Path(path).suffix != ".json":
         write_arrays(path, **arrays)
         return

@@ -1,6 +1,7 @@
 """`python -m theory solve` and `flow`: exact results, and one line with code 2 for bad input."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -123,6 +124,33 @@ def test_flow_is_that_of_the_whole_network_from_any_start(moments_file, tmp_path
             np.testing.assert_allclose(found["spectrum"][k, 1], values, atol=1e-7)
 
 
+def test_flow_chooses_times_at_which_something_is_learned(moments_file, tmp_path, capsys):
+    out = tmp_path / "flow.npz"
+    assert _run("flow", moments_file, "--out", out) == 0
+    found, printed = np.load(out), capsys.readouterr().out
+    first, last = map(float, re.findall(r"between time (\S+) and (\S+),", printed)[0])
+    assert found["times"][0] == 0.0
+    assert found["times"][1] < first < last < found["times"][-1]
+    first_mode, last_mode = found["spectrum"][:, -1, 0], found["loss"]
+    assert first_mode[1] < 0.5 * first_mode[-1] < first_mode[-2]
+    assert last_mode[-2] - last_mode[-1] < 0.05 * (last_mode[0] - last_mode[-1])
+    assert "warning" not in printed
+    assert _run("flow", moments_file, "--out", out, "--times", f"0,{first / 100}") == 0
+    assert "warning: nothing is learned by time" in capsys.readouterr().out
+
+
+def test_flow_warns_of_a_start_from_which_everything_decays(moments_file, tmp_path, capsys):
+    out, settings = tmp_path / "out.npz", ("--weight-decay", "0.3")
+    assert _run("solve", moments_file, "--out", out, *settings) == 0
+    active = int(np.load(out)["active"])
+    assert active
+    assert _run("flow", moments_file, "--out", out, "--times", "0,inf", *settings) == 0
+    assert np.max(np.load(out)["spectrum"][-1]) < 1e-12
+    assert f"too small for {active} of the {active} modes" in capsys.readouterr().out
+    assert _run("flow", moments_file, "--out", out, "--times", "0", "--weight-decay", "99") == 0
+    assert "no mode survives weight decay 99" in capsys.readouterr().out
+
+
 def test_flow_ends_where_solve_says_with_decay_and_without(moments_file, tmp_path):
     for decay in ((), ("--weight-decay", 0.05)):
         flow, end = tmp_path / "flow.npz", tmp_path / "end.npz"
@@ -240,7 +268,9 @@ def test_impossible_moments_end_in_one_line_and_code_2(tmp_path, capsys, changes
         ("solve moments.npz --out o.npz --widht 2", "--widht"),
         ("solve moments.npz --out o.npz --loss vicreg", "needs invariance_weight"),
         ("solve moments.npz --out o.npz --temperature 1", "belongs to infonce"),
-        ("flow moments.npz --out o.npz", "--times"),
+        ("solve moments.npz --out o.csv", "wanted .npz or .json"),
+        ("phase --out o.txt", "wanted .npz or .json"),
+        ("flow moments.npz --out o.npz --init w.npz", "--times"),
         ("flow moments.npz --out o.npz --times 0,x", "wanted numbers after commas"),
         ("flow moments.npz --out o.npz --times 1,0", "ascending"),
         ("flow moments.npz --out o.npz --times 0 --init-scale 0", "init_scale is 0"),
