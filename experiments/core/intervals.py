@@ -12,7 +12,6 @@ too narrow at three to five of them. Everything is vectorized over leading axes.
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, stats
 
 Seeds = Float[np.ndarray, "*batch seeds"]
 Batch = Float[np.ndarray, "*batch"] | float
@@ -59,6 +58,8 @@ def half_width(
       shared: Variance that all seeds share.
       confidence: Of the interval; a one-sided bound at 95 % is the end of the 90 % interval.
     """
+    from scipy import stats  # noqa: PLC0415  (a second that listing experiments can do without)
+
     count = seeds.shape[-1]
     tail = (1 - np.asarray(confidence)) / 2
     own = stats.t.isf(tail, count - 1) * seeds.std(axis=-1, ddof=1) / np.sqrt(count)
@@ -67,6 +68,8 @@ def half_width(
 
 def p_value(seeds: Float[np.ndarray, " seeds"], shared: float = 0.0) -> float:
     """Return the level at which the two-sided interval just reaches zero."""
+    from scipy import optimize, stats  # noqa: PLC0415
+
     effect = abs(float(seeds.mean()))
     if effect == 0:
         return 1.0

@@ -1,5 +1,8 @@
 """Where numbers come from: the checkout, the versions, the rules at the time of a run."""
 
+import datetime
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -7,7 +10,6 @@ from pathlib import Path
 
 from experiments.core.contrasts import rules_digest
 from experiments.core.experiment import Experiment
-from experiments.revision import ask_git
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "diffrax")
 
@@ -59,3 +61,47 @@ def rules_of(network: str, experiments: Mapping[str, Experiment]) -> str:
         if any(row.network == network for c in contrasts for row in c.value.rows())
     }
     return " ".join(f"{claim}:{digest}" for claim, digest in sorted(rules.items()))
+
+
+def describe_run() -> tuple[tuple[str, str], ...]:
+    """Return where numbers of this process come from, as names and words for a page."""
+    commit, dirty = read_checkout()
+    return (
+        ("command", describe_command(sys.argv)),
+        ("commit", (commit or "none") + (", modified" if dirty else "")),
+        ("versions", ", ".join(describe_versions().split())),
+        ("date", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")),
+    )
+
+
+def describe_command(arguments: list[str]) -> str:
+    """Return the command a user would type again.
+
+    Example:
+      >>> describe_command(["/x/experiments/__main__.py", "quickstart", "--out", "my runs"])
+      "python -m experiments quickstart --out 'my runs'"
+    """
+    program = Path(arguments[0])
+    if program.name == "__main__.py":
+        return f"python -m {shlex.join([program.parent.name, *arguments[1:]])}"
+    return shlex.join([program.name, *arguments[1:]])
+
+
+def ask_git(folder: Path, *arguments: str) -> str | None:
+    """Return what git answers about a folder; None where it cannot be asked, or refuses.
+
+    Args:
+      folder: Where it is asked.
+      arguments: Of git.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -24,9 +24,9 @@ from experiments.core.measurements import (
     write_part,
     write_table,
 )
+from experiments.core.progress import experiment_progress
 from experiments.core.provenance import COMMITTED, describe_versions, read_checkout
 from experiments.errors import InputError
-from experiments.progress import experiment_progress
 
 
 class NetworksFailedError(RuntimeError):

@@ -1,6 +1,7 @@
 """The map of which layer wins."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,30 +12,39 @@ from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from experiments.figures.style import BLACK, COLORS, FULL_WIDTH, drawing
 
 
-def phase_figure(
+class PhasePoints(NamedTuple):
+    """Simulated points.
+
+    Attributes:
+      places: Retention and strength.
+      gains: Accuracy before the head less that after it.
+      clear: Whether the gain is beyond two standard errors.
+    """
+
+    places: Float[np.ndarray, "points 2"]
+    gains: Float[np.ndarray, " points"]
+    clear: Bool[np.ndarray, " points"]
+
+
+def draw_phase(
     path: Path,
     retentions: Float[np.ndarray, " retentions"],
     strengths: Float[np.ndarray, " strengths"],
     advantage: Float[np.ndarray, "two strengths retentions"],
     edges: Float[np.ndarray, " strengths"],
-    points: Float[np.ndarray, "points 2"],
-    gains: Float[np.ndarray, " points"],
-    clear: Bool[np.ndarray, " points"],
-    *,
+    points: PhasePoints,
     weight_decay: float,
 ) -> None:
-    """Advantage of the layer before the head, without and with weight decay.
+    """Draw the advantage of the layer before the head, without and with weight decay.
 
     Args:
       path: The PNG.
       retentions: Augmentation retention of the task's feature, ascending.
       strengths: Its strength, ascending, drawn on a logarithmic axis.
-      advantage: log2 of the indicator after the head over the one before it, without and with
-        weight decay; NaN where the feature is in neither layer.
+      advantage: log2 of labels needed after the head over before it, without and with weight decay;
+        NaN where the feature is in neither layer.
       edges: Retention at which both layers are equal, for each strength; may lie outside [0, 1].
-      points: Retention and strength of each simulation.
-      gains: Its accuracy before the head less that after it.
-      clear: Whether the gain is beyond two standard errors.
+      points: Simulations.
       weight_decay: Of the second map.
     """
     # Values beyond are drawn in the darkest color, so that small advantages are seen at all.
@@ -60,9 +70,9 @@ def phase_figure(
             axes.grid(visible=False)
             axes.set_xlabel("augmentation retention α of the task's feature")
         left, right = panels
-        inside = edges <= 1.0
+        inside = (edges >= retentions[0]) & (edges <= retentions[-1])
         left.plot(edges[inside], strengths[inside], color=BLACK, linewidth=1.4)
-        _points(left, points, gains, clear)
+        _draw_points(left, points)
         left.set_ylabel("strength φ of the task's feature")
         left.set_title("no weight decay")
         right.set_title(f"weight decay {weight_decay:g}")
@@ -86,18 +96,13 @@ def phase_figure(
         figure.legend(loc="outside upper left", ncols=3)
 
 
-def _points(
-    axes: Axes,
-    points: Float[np.ndarray, "points 2"],
-    gains: Float[np.ndarray, " points"],
-    clear: Bool[np.ndarray, " points"],
-) -> None:
+def _draw_points(axes: Axes, points: PhasePoints) -> None:
     for chosen, color, label in (
-        (clear & (gains > 0), COLORS[0], "simulated: before the head better"),
-        (clear & (gains < 0), COLORS[1], "simulated: after the head better"),
+        (points.clear & (points.gains > 0), COLORS[0], "simulated: before the head better"),
+        (points.clear & (points.gains < 0), COLORS[1], "simulated: after the head better"),
     ):
         axes.plot(
-            *points[chosen].T,
+            *points.places[chosen].T,
             "o",
             color=color,
             markeredgecolor="white",
@@ -105,7 +110,12 @@ def _points(
             label=label,
             linestyle="none",
         )
-    if np.any(~clear):
+    if not points.clear.all():
         axes.plot(
-            *points[~clear].T, "x", color="#555555", markersize=4.5, label="tie", linestyle="none"
+            *points.places[~points.clear].T,
+            "x",
+            color="#555555",
+            markersize=4.5,
+            label="tie",
+            linestyle="none",
         )

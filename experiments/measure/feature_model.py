@@ -16,15 +16,15 @@ from jaxtyping import Array, Float
 
 from experiments.core.measurements import Measurement
 from experiments.measure.rows import exact_row
-from experiments.measure.subject import Curve, Subject
-from experiments.networks.settings import HEAD_DEPTHS, MAP_RETENTIONS, MAP_STRENGTHS
-from experiments.simulated_tasks import (
+from experiments.measure.simulated_tasks import (
     OTHER_STRENGTHS,
     VIEW_NOISE,
     few_label_accuracies,
     layer_maps,
     task_model,
 )
+from experiments.measure.subject import Curve, Subject
+from experiments.networks.settings import HEAD_DEPTHS, MAP_RETENTIONS, MAP_STRENGTHS
 from theory.downstream.layer_choice import head_disadvantages, sample_indicators
 from theory.downstream.phase_map import phase_map
 from theory.dynamics.descent import descend

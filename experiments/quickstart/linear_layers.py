@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.progress import Advance
+from experiments.core.progress import Advance
 from experiments.quickstart.scales import LEADING_MODES, MODE_FLOOR, Scale, linear_config
 from ssljax.config.config import Config
 from ssljax.data.datasets import Dataset, load_dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.environment import environment
 from experiments.files import make_folder
-from experiments.progress import experiment_progress
+from experiments.core.progress import experiment_progress
 from experiments.quickstart.linear_layers import linear_layers
 from experiments.quickstart.page import write_page
 from experiments.quickstart.rows import linear_rows, settled_rows

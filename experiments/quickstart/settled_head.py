@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.compare import HeadSource, compared_source, head_of_run
 from experiments.head_comparison import HeadOutcome
-from experiments.progress import Advance
+from experiments.core.progress import Advance
 from experiments.quickstart.scales import SETTLED_WEIGHT_DECAY, Scale, head_config
 from ssljax.runs.fit import fit
 

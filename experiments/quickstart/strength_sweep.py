@@ -1,6 +1,6 @@
 """Part C: what stronger augmentation does to feature and embedding of a nonlinear head."""
 
-from experiments.progress import Advance
+from experiments.core.progress import Advance
 from experiments.quickstart.scales import Scale, sweep_config
 from experiments.strength_cells import SweepOutcome, gathered_sweep, strength_cell
 from ssljax.data.datasets import load_dataset

@@ -4,19 +4,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.environment import environment
+from experiments.core.progress import experiment_progress
 from experiments.errors import InputError
 from experiments.figures.speed import Comparison, speed_figure
 from experiments.files import make_folder
-from experiments.progress import experiment_progress
 from experiments.speed.benchmarks import SCALE, Benchmark, Peer, chosen
 from experiments.speed.contest import Clock, Missing, costs_in_turn
+from experiments.speed.environment import find_version, read_environment
 from experiments.speed.rows import SpeedRow, compared, write_speed
 from experiments.speed.scale import ROUNDS, scale_rows
 from experiments.speed.table import print_speed
@@ -72,8 +71,8 @@ def run(
         if with_scale:
             advance("scale", 1.0)
             rows += [SpeedRow(**row) for row in scale_rows()]
-    found = environment(time.perf_counter() - started)
-    found |= {name: _version(name) for name in PEER_PACKAGES}
+    found = read_environment(time.perf_counter() - started)
+    found |= {name: find_version(name) for name in PEER_PACKAGES}
     found |= {"rounds": rounds, "scale_rounds": ROUNDS, "clock": clock, "load": _load()}
     write_speed(out / "speed.json", found, rows)
     compared_rows = comparisons(rows)
@@ -141,20 +140,13 @@ def _row(one: Benchmark, own: list[float], other: list[Any] | None, peer: Peer |
         case=one.case,
         ours=sorted(own)[len(own) // 2],
         peer=peer.name if peer else None,
-        peer_version=_version(peer.package) if peer else None,
+        peer_version=find_version(peer.package) if peer else None,
         unit=one.unit,
         ratio=ratio,
         low=low,
         high=high,
         wanted=peer.wanted if peer else (1.0 if other else None),
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _load() -> list[float] | None:

@@ -8,7 +8,7 @@ import pytest
 from experiments.core.measurements import Measurement, Run, curve_name, make_table
 from experiments.measure import feature_model
 from experiments.measure.network import make_subject
-from experiments.simulated_tasks import few_label_accuracies
+from experiments.measure.simulated_tasks import few_label_accuracies
 from experiments.tools.listing import find_missing
 from experiments.tools.registry import EXPERIMENTS
 
