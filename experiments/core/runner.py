@@ -242,3 +242,11 @@ def _timed(measure: MeasureNetwork, job: Job) -> tuple[Measured, float]:
 def order_jobs(jobs: Mapping[tuple[str, int], Job]) -> tuple[Job, ...]:
     """Return jobs seed by seed, so that an early stop leaves every network with some seeds."""
     return tuple(job for _, job in sorted(jobs.items(), key=lambda item: item[0][1]))
+
+
+def count_workers() -> int:
+    """Return how many networks run at once: an accelerator takes one, cores one each up to four."""
+    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev").glob("accel[0-9]*")):
+        return 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return min(4, len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)

@@ -25,6 +25,10 @@ from experiments.pages.style import (
     write_page,
 )
 
+FROM_TABLES = (
+    paragraph("From the tables alone, in seconds:"),
+    "<pre><code>python -m experiments judge DIR\npython -m experiments pages DIR</code></pre>",
+)
 _WORDS_OF_STATUS = {
     "holds": "holds",
     "small": "holds, but smaller than matters",
@@ -66,7 +70,7 @@ def claim_page(
             paragraph(claim.tested),
             paragraph(experiment.scope, "soft"),
             heading("The effect that decides"),
-            _rows([verdict.primary]),
+            contrast_table([verdict.primary]),
             *(figure(drawn) for drawn in dots[:1]),
             *_section("Gates and controls", (*verdict.gates, *verdict.controls)),
             *_section("What else the claim implies", verdict.secondary),
@@ -96,14 +100,23 @@ def experiment_page(
             *(figure(drawn) for drawn in figures),
             *_literature(experiment),
             heading("The numbers"),
-            _rows(rows),
+            contrast_table(rows),
             *what_ran(name, networks, measured),
         ),
     )
 
 
-def what_ran(name: str, networks: Sequence[str], measured: Table) -> tuple[str, ...]:
-    """Return the sections that say what was run, and how to run it again."""
+def what_ran(
+    name: str, networks: Sequence[str], measured: Table, *, judges: bool = True
+) -> tuple[str, ...]:
+    """Return the sections that say what was run, and how to run it again.
+
+    Args:
+      name: Of the command.
+      networks: That it reads.
+      measured: The table.
+      judges: Whether `judge` and `pages` work on its folder.
+    """
     runs = [run for (network, _), run in sorted(measured.runs.items()) if network in networks]
     per_network = [
         (
@@ -126,8 +139,7 @@ def what_ran(name: str, networks: Sequence[str], measured: Table) -> tuple[str, 
         *(paragraph(f"{what}: {', '.join(values)}", "soft") for what, values in facts if values),
         heading("How to run it again"),
         f"<pre><code>python -m experiments {escape(name)} --tier {tier} --out DIR</code></pre>",
-        paragraph("From the tables alone, in seconds:"),
-        "<pre><code>python -m experiments judge DIR\npython -m experiments pages DIR</code></pre>",
+        *(FROM_TABLES if judges else ()),
     )
 
 
@@ -141,10 +153,11 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _section(title: str, rows: Sequence[Judged]) -> tuple[str, ...]:
-    return (heading(title), _rows(rows)) if rows else ()
+    return (heading(title), contrast_table(rows)) if rows else ()
 
 
-def _rows(rows: Sequence[Judged]) -> str:
+def contrast_table(rows: Sequence[Judged]) -> str:
+    """Return judged contrasts as a table: effect, margin, seeds, status."""
     return table(
         (
             f"{escape(sentence(row))}<br><small>{escape(row.contrast.name)}</small>",

@@ -10,7 +10,7 @@ from experiments.core.experiment import Experiment
 from experiments.core.measured import MeasureNetwork
 from experiments.core.measurements import read_table
 from experiments.core.provenance import rules_of
-from experiments.core.runner import Job, order_jobs, run_jobs
+from experiments.core.runner import Job, count_workers, order_jobs, run_jobs
 from experiments.core.verdicts import Verdict, write_verdicts
 from experiments.errors import InputError
 from experiments.networks.sizes import SIZES
@@ -45,7 +45,7 @@ def run(
     """
     chosen = choose(names)
     jobs = plan_jobs(chosen, tier, seeds or SIZES[tier].seeds)
-    run_jobs(jobs, folder, measure, workers=workers or _side_by_side())
+    run_jobs(jobs, folder, measure, workers=workers or count_workers())
     shown = chosen if not names else {**shown_experiments(folder), **chosen}
     # Pages of contrasts that belong to no claim are written wherever they have a number.
     ordered = {n: e for n, e in EXPERIMENTS.items() if n in shown or not e.claims}
@@ -112,14 +112,3 @@ def _cost(network: str) -> float:
     return (
         120.0 if training.kind != "encoder" else 40.0 + training.steps * training.batch_size / 900
     )
-
-
-def _side_by_side() -> int:
-    """Return how many networks run at once: an accelerator takes one, cores one each up to four."""
-    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev").glob("accel[0-9]*")):
-        return 1
-    return min(4, _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
