@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.core.measured import MeasureNetwork
+from experiments.core.runner import MeasureNetwork
 from experiments.tools import command_line
 
 

@@ -12,7 +12,7 @@ In reading order:
 * `panels`: records of figures: what they show of the table.
 * `experiment`: claims, contrasts and panels of one experiment.
 * `verdicts`: the word of each claim, and `verdicts.json`.
-* `measured`: what measuring one network gives to the runner.
 * `provenance`: the checkout, the versions, the rules at the time of a run.
+* `progress`: one bar for a long job.
 * `runner`: trains and measures what a folder lacks.
 """

@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from experiments.core.measured import Measured, MeasureNetwork
+import numpy as np
+
 from experiments.core.measurements import (
+    Measurement,
+    Run,
     Table,
     collect_parts,
     make_table,
@@ -27,6 +31,24 @@ from experiments.core.measurements import (
 from experiments.core.progress import experiment_progress
 from experiments.core.provenance import COMMITTED, describe_versions, read_checkout
 from experiments.errors import InputError
+
+
+class Measured(NamedTuple):
+    """Everything that is kept of one network of one seed.
+
+    Attributes:
+      run: Where it came from.
+      rows: The numbers.
+      curves: Arrays that only figures need, by `measurements.curve_name`.
+    """
+
+    run: Run
+    rows: tuple[Measurement, ...]
+    curves: Mapping[str, np.ndarray]
+
+
+MeasureNetwork = Callable[[str, int, str], Measured]
+"""Trains (or loads) a network and measures it, from its name, seed and tier."""
 
 
 class NetworksFailedError(RuntimeError):

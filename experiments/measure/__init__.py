@@ -4,9 +4,11 @@
 * `plan`: which measurements are made on which network.
 * `subject`: a network as it is measured, and the signature of every measurement.
 * `diagonal`: descent on the diagonal model of a nonlinear head.
+* `simulated_tasks`: few-label classification of one feature among others.
 * `feature_model`: tasks on the model of features, before and after a head.
 * `linear/`: deep linear networks on the moments of augmented images.
 * `heads/`: linear heads on frozen features.
 * `encoders/`: accuracies, geometry and planes of trained encoders.
+* `observers`: theory's quantities looked at while `ssljax` trains.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

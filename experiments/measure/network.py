@@ -5,8 +5,8 @@ from functools import partial
 
 import jax
 
-from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, curve_name
+from experiments.core.runner import Measured
 from experiments.errors import InputError
 from experiments.measure.plan import MEASURES
 from experiments.measure.subject import Curve, Subject

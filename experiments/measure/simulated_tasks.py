@@ -92,7 +92,7 @@ def few_label_accuracies(
     strengths: Float[Array, " dim"],
     maps: Float[Array, "layers dim dim"],
     repeats: int,
-    view_noise: float = VIEW_NOISE,
+    view_noise: float | Float[Array, ""] = VIEW_NOISE,
 ) -> Float[Array, "repeats layers"]:
     """Return test accuracies of ridge classifiers of the first feature's sign, on each layer.
 
@@ -129,7 +129,9 @@ def clear_means(
     return means, np.abs(means) > 2 * errors
 
 
-def _labeled(key: Array, strengths: Array, count: int, view_noise: float) -> tuple[Array, Array]:
+def _labeled(
+    key: Array, strengths: Array, count: int, view_noise: float | Array
+) -> tuple[Array, Array]:
     sign_key, noise_key = jax.random.split(key)
     shape = (count, strengths.shape[0])
     signs = jax.random.rademacher(sign_key, shape, strengths.dtype)

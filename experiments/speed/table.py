@@ -1,5 +1,6 @@
 """The speed table for the terminal."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.speed.rows import SpeedRow
-from experiments.table import readable_number
 
 
 def speed_table(rows: Sequence[SpeedRow]) -> Table:
@@ -101,3 +101,23 @@ def print_speed(rows: Sequence[SpeedRow], path: Path) -> None:
         console = Console(width=140)
     console.print(speed_table(rows))
     console.print(f"numbers: {path}", soft_wrap=True)
+
+
+def readable_number(number: float | None) -> str:
+    """Return a number with three significant digits; a dash where there is none.
+
+    Example:
+      >>> [readable_number(x) for x in (0.01234, 7.0, -1234.5, 2.5e-7, None, float("nan"))]
+      ['0.0123', '7', '−1230', '2.5e-07', '–', '–']
+    """
+    if number is None or math.isnan(number):
+        return "–"
+    if math.isinf(number):
+        return "∞" if number > 0 else "−∞"
+    if number and not 1e-3 <= abs(number) < 1e5:
+        text = f"{number:.2e}".replace(".00e", "e").replace("0e", "e")
+    elif abs(number) >= 1000:
+        text = f"{float(f'{number:.3g}'):.0f}"
+    else:
+        text = f"{number:.3g}"
+    return text.replace("-", "−", 1) if number < 0 else text

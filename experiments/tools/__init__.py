@@ -1,9 +1,13 @@
-"""What is no claim: the registry of experiments, the commands, and tools on one's own runs.
+"""What is no claim: the commands, the registry of experiments, and tools on one's own runs.
 
+* `command_line`: every command and its options.
 * `registry`: all experiments by name.
-* `listing`: the rows and curves that a network has to be measured for.
+* `commands`: run experiments and show their pages.
 * `judging`: judge the tables of a folder.
-* `commands`: run and show experiments.
-* `command_line`: their options.
-* `table_commands`: the commands that need tables only.
+* `listing`: the rows and curves that a network has to be measured for.
+* `quickstart`: predict, train, measure and compare on handwritten digits.
+* `comparison`: whether theory explains a linear head.
+* `phase`: a map of which layer serves a task, with simulations.
+* `spectra`: layer spectra that a run measured, drawn.
+* `train`: `ssljax train` with theory's observers.
 """

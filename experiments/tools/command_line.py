@@ -5,18 +5,20 @@ Nothing that computes is imported before a command runs, so that `--help` answer
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.core.measured import MeasureNetwork
+from experiments.core.runner import MeasureNetwork
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
 
 TIERS = ("smoke", "laptop", "workstation", "paper")
-EPILOG = f"""the claims ("python -m experiments list" shows what each asks):
-  {", ".join(tuple(EXPERIMENTS)[:9])},
-  {", ".join(tuple(EXPERIMENTS)[9:])}
+LIST_WIDTH = 100
+_NAMES = textwrap.fill(", ".join(EXPERIMENTS), 78, initial_indent="  ", subsequent_indent="  ")
+EPILOG = f"""experiments ("python -m experiments list" shows what each asks):
+{_NAMES}
 
 examples:
   python -m experiments quickstart --out runs/quickstart
@@ -107,15 +109,13 @@ def make_parser() -> argparse.ArgumentParser:
         )
 
     add("list", "list the experiments, what each asks, and its claims")
-    for name, experiment in {"all": None, **EXPERIMENTS}.items():
-        # Only `list` shows twenty questions; help stays short.
-        words = "run every experiment: train and measure what is missing, judge, draw"
-        one = commands.add_parser(
-            name,
-            **({} if experiment else {"help": words}),
-            description=experiment.question if experiment else words,
-            formatter_class=_Help,
-        )
+    for name in ("all", *EXPERIMENTS):
+        if name == "all":
+            one = add("all", "run every experiment: train and measure what is missing, judge, draw")
+        else:
+            # Without help of its own: only `list` shows twenty questions.
+            question = EXPERIMENTS[name].question
+            one = commands.add_parser(name, description=question, formatter_class=_Help)
         _add_run(one, f"folder of tables and pages (runs/{name}-TIER)")
         one.add_argument("--seeds", help="with commas, in place of those of the tier")
         one.add_argument(
@@ -242,10 +242,14 @@ def _list(options: argparse.Namespace, load_measure: Callable[[], MeasureNetwork
     for name, experiment in EXPERIMENTS.items():
         claims = ", ".join(str(claim.id) for claim in experiment.claims)
         sources = "; ".join(dict.fromkeys(claim.source for claim in experiment.claims))
-        print(f"{name:<13}{experiment.question}")
-        if claims:
-            word = "claims" if len(experiment.claims) > 1 else "claim"
-            print(f"{'':<13}{word} {claims} ({sources})")
+        word = "claims" if len(experiment.claims) > 1 else "claim"
+        note = f"[{word} {claims}, {sources}]" if claims else "[no claim]"
+        lines = textwrap.wrap(experiment.question, LIST_WIDTH - 13)
+        if len(lines[-1]) + len(note) < LIST_WIDTH - 13:
+            lines[-1] += f" {note}"
+        else:
+            lines.append(note)
+        print(f"{name:<13}" + f"\n{'':<13}".join(lines))
     return 0
 
 

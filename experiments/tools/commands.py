@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.core.experiment import Experiment
-from experiments.core.measured import MeasureNetwork
 from experiments.core.measurements import read_table
 from experiments.core.provenance import rules_of
-from experiments.core.runner import Job, count_workers, order_jobs, run_jobs
+from experiments.core.runner import Job, MeasureNetwork, count_workers, order_jobs, run_jobs
 from experiments.core.verdicts import Verdict, write_verdicts
 from experiments.errors import InputError
 from experiments.networks.sizes import SIZES

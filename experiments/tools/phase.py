@@ -220,7 +220,11 @@ def simulate_points(
         moments = resampling_moments(model)
         optimum = quadratic_optimum(spectral_loss(moments.covariance, moments.cross_covariance))
         accuracies = few_label_accuracies(
-            key, jnp.asarray(model.strength), layer_maps(optimum.gram), repeats, grid.view_noise
+            key,
+            jnp.asarray(model.strength),
+            layer_maps(jnp.asarray(optimum.gram)),
+            repeats,
+            grid.view_noise,
         )
         gains.append(np.asarray(accuracies[:, 0] - accuracies[:, 1]))
     return np.stack(gains)

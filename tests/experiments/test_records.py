@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from experiments.__main__ import main as run
-from experiments.core.measured import Measured
 from experiments.core.measurements import Run, make_table, read_table, write_table
 from experiments.core.names import check_names
+from experiments.core.runner import Measured
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import PILOT_SEEDS, TRAININGS
 from experiments.tools import commands, judging

@@ -56,10 +56,12 @@ def _head_rows(seed: int, outcome: HeadOutcome, head: str) -> Iterator[Measureme
     )
     for name, error in outcome.rival_errors.items():
         yield from exact_rows(make_key(HEAD, seed, "size_error", RIVALS[name], head=head), error)
-    for variant, count, sizes in (
+    for variant, number, sizes in (
         ("theory", verdict.predicted_count, outcome.prediction.modes),
         ("trained", verdict.measured_count, outcome.measured_modes),
     ):
-        yield from exact_rows(make_key(HEAD, seed, "modes", variant, head=head), count)
-        shown = np.maximum(sizes[: max(verdict.predicted_count, verdict.measured_count)], 0.0)
+        yield from exact_rows(make_key(HEAD, seed, "modes", variant, head=head), number)
+        # Modes that one side has dropped are drawn at the smallest size that counts as alive.
+        count = max(verdict.predicted_count, verdict.measured_count)
+        shown = np.maximum(sizes[:count], 1e-3 * outcome.prediction.modes[0])
         yield Curve(make_key(HEAD, seed, "sizes", variant, head=head), shown)

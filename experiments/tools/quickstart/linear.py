@@ -84,8 +84,8 @@ def measure_linear(size: Size, seed: int) -> Iterator[Measurement | Curve]:
     trained = _train(config, dataset, training, size, seed)
     with jax.enable_x64(True):
         forecast = predict(moments, config.head.init_scale, trained.times)
-        yield from _compare_layers(seed, forecast, trained)
-        yield from _compare_sizes(seed, forecast, trained)
+        yield from compare_layers(seed, forecast, trained)
+        yield from compare_sizes(seed, forecast, trained)
 
 
 def _measure_input(
@@ -148,11 +148,12 @@ def predict(measured: Mapping[str, np.ndarray], start: float, times: np.ndarray)
       times: When it is wanted.
     """
     moments = Moments(**{name: jnp.asarray(value) for name, value in measured.items()})
-    covariance, cross = moments.covariance, moments.cross_covariance
+    covariance = jnp.asarray(moments.covariance)
+    cross = jnp.asarray(moments.cross_covariance)
     modes = generalized_eigenpairs(covariance, cross, range_tolerance=1e-6)
     floor = noise_floor(covariance.shape[0], int(measured["images"]), int(measured["views"]))
     count = int(jnp.sum(modes.values > max(MODE_FLOOR, floor)))
-    readers = covariance @ modes.vectors[:, :count]
+    readers = covariance @ jnp.asarray(modes.vectors)[:, :count]
     loss = spectral_loss(covariance, cross)
     grams = _predict_grams(loss, start, times, DEPTH)
     shallow = _predict_grams(loss, start, times, DEPTH - 1)[:, -1]
@@ -160,7 +161,7 @@ def predict(measured: Mapping[str, np.ndarray], start: float, times: np.ndarray)
     return Forecast(
         covariance,
         readers,
-        modes.values[:count],
+        jnp.asarray(modes.values)[:count],
         grams,
         np.asarray(jax.vmap(lambda gram: _read_sizes(readers, gram))(grams[:, -1])),
         np.asarray(jax.vmap(lambda gram: _read_sizes(readers, gram))(shallow)),
@@ -179,10 +180,13 @@ def _predict_grams(loss: QuadraticLoss, start: float, times: np.ndarray, depth: 
     return jax.vmap(lambda factor: jnp.asarray(factor_layer_grams(factor, depth)))(factors)
 
 
-def _compare_layers(
+def compare_layers(
     seed: int, forecast: Forecast, trained: Trained
 ) -> Iterator[Measurement | Curve]:
-    """Yield distances of the layers' Grams, exponents, balance and layer spectra."""
+    """Yield distances of the layers' Grams, exponents, balance and layer spectra.
+
+    Call inside ``jax.enable_x64(True)``.
+    """
     final, covariance = forecast.grams[-1], forecast.covariance
     chain = tuple(jnp.asarray(weight) for weight in trained.weights[-1])
     start = tuple(jnp.asarray(weight) for weight in trained.weights[0])
@@ -252,10 +256,11 @@ def distance_rows(
             yield from exact_rows(key, distances[place])
 
 
-def _compare_sizes(
-    seed: int, forecast: Forecast, trained: Trained
-) -> Iterator[Measurement | Curve]:
-    """Yield errors of the modes' sizes at the end and all through training, and of half-times."""
+def compare_sizes(seed: int, forecast: Forecast, trained: Trained) -> Iterator[Measurement | Curve]:
+    """Yield errors of the modes' sizes at the end and all through training, and of half-times.
+
+    Call inside ``jax.enable_x64(True)``.
+    """
     wholes = jnp.array([_multiply(weights) for weights in trained.weights])
     measured = np.asarray(jax.vmap(lambda gram: _read_sizes(forecast.readers, gram))(wholes))
     final, predicted = measured[-1], forecast.sizes

@@ -65,7 +65,7 @@ def _nearest(network: str, layer: str, **settings: str) -> Value:
     return forecast(rows[0], nearest=rows[1])
 
 
-def _errors(network: str, quantity: str, *rivals: str, **settings: str) -> Value:
+def _errors(network: str, quantity: str, *rivals: str, **settings: float | str) -> Value:
     """How many times the best of named rivals is as wrong as theory."""
 
     def row(variant: str) -> Row:

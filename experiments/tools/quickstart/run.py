@@ -7,9 +7,8 @@ from pathlib import Path
 
 from experiments.core.contrasts import Judged, judge_contrast
 from experiments.core.experiment import Experiment
-from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, Table, curve_name
-from experiments.core.runner import Job, count_workers, order_jobs, run_jobs
+from experiments.core.runner import Job, Measured, count_workers, order_jobs, run_jobs
 from experiments.files import make_folder, write_bytes
 from experiments.pages.claim import contrast_table, what_ran
 from experiments.pages.drawing import draw_contrasts, draw_panels

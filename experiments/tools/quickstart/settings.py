@@ -133,7 +133,7 @@ def make_key(
     return Key(network, seed, variant, layer, task, quantity, level(**settings))
 
 
-def exact_rows(key: Key, value: float) -> Iterator[Measurement]:
+def exact_rows(key: Key, value: float | int) -> Iterator[Measurement]:
     """Yield a row of a number, or nothing where a short training leaves it without a value."""
     if np.isfinite(value):
         yield exact_row(key, float(value))

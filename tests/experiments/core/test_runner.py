@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from experiments.core import provenance, runner
-from experiments.core.measured import Measured
 from experiments.core.measurements import Measurement, Run, read_table
-from experiments.core.runner import Job, NetworksFailedError, order_jobs, refuse_modified, run_jobs
+from experiments.core.runner import (
+    Job,
+    Measured,
+    NetworksFailedError,
+    order_jobs,
+    refuse_modified,
+    run_jobs,
+)
 from experiments.errors import InputError
 
 CALLS = []

@@ -1,58 +1,119 @@
-"""The quickstart at its smallest scale: everything is written, shown and consistent."""
+"""The quickstart at tiny sizes: what is measured is what the report reads, and it is consistent."""
 
-import json
+import csv
+import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.quickstart.rows import kendall
-from experiments.results import read_results
+from experiments.core.measurements import Measurement, Run, curve_name, make_table
+from experiments.tools.listing import find_missing
+from experiments.tools.quickstart.linear import (
+    LAYERS,
+    Forecast,
+    Trained,
+    compare_layers,
+    compare_sizes,
+    find_crossings,
+    measure_linear,
+)
+from experiments.tools.quickstart.record import make_record
+from experiments.tools.quickstart.run import PARTS
+from experiments.tools.quickstart.settings import HEAD, LINEAR, SIZES, SWEEP
+from experiments.tools.quickstart.sweep import measure_sweep
+
+TINY = dataclasses.replace(
+    SIZES["smoke"], linear_steps=80, linear_views=2, records=4, sweep_steps=2, sweep_views=2
+)
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    out = tmp_path_factory.mktemp("quickstart")
-    assert main(["quickstart", "--scale", "smoke", "--out", str(out)]) == 0
-    return out
+def _table(network, found):
+    rows = [item for item in found if isinstance(item, Measurement)]
+    curves = {
+        curve_name(item.key): item.values for item in found if not isinstance(item, Measurement)
+    }
+    return make_table(rows, [Run(network, 0, "smoke")], curves)
 
 
-def test_results_hold_every_part_and_their_verdicts_follow_from_their_numbers(smoke):
-    results = read_results(smoke / "results.json")
-    assert {row.id for row in results.rows} >= {1, 9, 10, 11, 15, 16, 17, 19}
-    document = json.loads((smoke / "results.json").read_text())
-    assert set(document) == {"experiment", "scale", "seeds", "environment", "rows"}
-    assert document["environment"]["jax"]
+def test_what_is_compared_of_a_linear_network_is_what_the_report_reads():
+    modes, records, dim = 24, 5, 30
+    growth = np.linspace(0.1, 1.0, records)[:, None] * np.linspace(1.0, 0.3, dim)
+    weights = [[np.diag(size ** (1 / 6))] * 3 for size in growth]
+    with jax.enable_x64(True):
+        grams = jnp.array(
+            [[np.diag(size ** (place / 3)) for place in (1, 2, 3)] for size in growth]
+        )
+        forecast = Forecast(
+            covariance=jnp.eye(dim),
+            readers=jnp.eye(dim)[:, :modes],
+            alignments=jnp.linspace(1.0, 0.3, modes),
+            grams=grams,
+            sizes=growth[:, :modes],
+            shallow=growth[:, :modes] ** 1.1,
+            shuffled=0.5 * grams[-1, -1],
+        )
+        covariances = {layer: np.eye(dim) for layer in LAYERS}
+        trained = Trained(weights, covariances, np.arange(records, dtype=float))
+        found = [*compare_layers(0, forecast, trained), *compare_sizes(0, forecast, trained)]
+    table = _table(LINEAR, found)
+    assert not find_missing(LINEAR, 0, table, {"quickstart": make_record(TINY)})
+    rows = {(r.quantity, r.variant): r.value for r in table.rows.values() if not r.layer}
+    # The network is the forecast, exactly.
+    for quantity in ("size_error", "course_error", "time_error", "slope_error"):
+        assert rows[quantity, "theory"] < 1e-9
+    assert rows["size_error", "rival:shuffled"] == pytest.approx(0.5)
 
 
-def test_the_report_is_one_file_that_fetches_nothing(smoke):
-    page = (smoke / "report.html").read_text()
+@pytest.mark.slow
+def test_even_a_short_linear_training_follows_the_layer_law():
+    linear = _table(LINEAR, list(measure_linear(TINY, 0)))
+    rows = {(r.quantity, r.variant, r.layer, r.level): r.value for r in linear.rows.values()}
+    for layer in ("head1", "head2"):
+        distance, nearest = (
+            rows["gram_distance", variant, layer, "given=map"]
+            for variant in ("theory", "rival:nearest")
+        )
+        assert distance < 0.01 < nearest
+    assert rows["slope_error", "theory", "", ""] < 0.01
+    assert rows["size_error", "theory", "", ""] < rows["size_error", "rival:start", "", ""]
+
+
+@pytest.mark.slow
+def test_the_report_reads_only_what_is_measured_of_the_sweep():
+    found = _table(SWEEP, list(measure_sweep(TINY, 0)))
+    missing = find_missing(SWEEP, 0, found, {"quickstart": make_record(TINY)})
+    # Where augmentation is too strong for the relaxation nothing is forecast.
+    assert not [name for name in missing if "theory" not in name], missing
+
+
+def test_every_contrast_belongs_to_a_part():
+    for tier in ("smoke", "laptop"):
+        record = make_record(SIZES[tier])
+        assert set(record.networks) == set(PARTS) == {LINEAR, HEAD, SWEEP}
+        for contrast in record.contrasts:
+            assert "{}" in contrast.says
+
+
+def test_a_crossing_is_found_between_records_and_unknown_where_it_started_too_large():
+    times = np.array([0.0, 1.0, 2.0])
+    sizes = np.array([[0.0, 0.6, 0.0], [0.5, 0.9, 0.1], [1.0, 1.0, 0.2]])
+    np.testing.assert_allclose(find_crossings(times, sizes, np.full(3, 0.75))[0], 1.5)
+    assert np.isnan(find_crossings(times, sizes, np.full(3, 0.75))[1:]).all()
+
+
+@pytest.mark.slow
+def test_the_smoke_run_writes_tables_and_one_page_that_fetches_nothing(tmp_path, capsys):
+    assert main(["quickstart", "--scale", "smoke", "--out", str(tmp_path)]) == 0
+    assert "too few seeds" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
-    assert page.count("data:image/png;base64,") == len(list(smoke.glob("*.png")))
-    for row in read_results(smoke / "results.json").rows:
-        assert row.verdict in page
-
-
-def test_even_a_short_linear_training_follows_the_layer_law(smoke):
-    # Two hundred steps are enough for balance, whatever else is not learned yet.
-    rows = {row.claim: row for row in read_results(smoke / "results.json").rows}
-    law = next(row for claim, row in rows.items() if claim.startswith("linear model: hidden"))
-    assert law.verdict == "holds"
-    assert law.error < 0.01
-
-
-def test_run_folders_of_the_head_are_kept_and_can_be_compared_again(smoke, capsys):
-    run = next((smoke / "runs").iterdir())
+    with (tmp_path / "measurements.csv").open() as file:
+        assert {row["network"] for row in csv.DictReader(file)} == set(PARTS)
+    run = next((tmp_path / "runs").iterdir())
     assert (run / "config.json").exists()
-    out = smoke / "again"
-    assert main(["compare", str(run), "--out", str(out), "--views", "4"]) == 0
-    assert "report:" in capsys.readouterr().out
-    assert (out / "report.html").exists()
-
-
-def test_kendall_counts_pairs_and_leaves_out_what_is_unknown():
-    first = np.array([1.0, 2.0, np.nan, 4.0])
-    second = np.array([10.0, 30.0, 0.0, 20.0])
-    assert kendall(first, second) == pytest.approx(1 / 3)
-    assert np.isnan(kendall(first[:1], second[:1]))
+    assert main(["compare", str(run), "--out", str(tmp_path / "again"), "--views", "4"]) == 0
+    assert (tmp_path / "again" / "report.html").exists()
