@@ -19,6 +19,7 @@ NEEDS_MORE = (
     "TFDS_DIRECTORY",
     "experiments strength",  # CIFAR-10 and half an hour
     "experiments all",
+    "experiments judge",
     "experiments speed",  # the peers
 )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.core.runner import MeasureNetwork
+from experiments.core.runner import MeasureNetwork, NetworksFailedError
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
 
@@ -72,17 +72,14 @@ def main(arguments: Sequence[str] | None, load_measure: Callable[[], MeasureNetw
       load_measure: Returns what trains and measures one network, importable by its name.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Exceptions of the packages below; importing them loads nothing that computes.
-    from experiments.core.runner import NetworksFailedError  # noqa: PLC0415
-    from ssljax.system.errors import UsageError  # noqa: PLC0415
-    from theory.linalg.errors import InputError as TheoryError  # noqa: PLC0415
-
     try:
         if words[:1] == ["train"]:
             return _train(words[1:])
         options = make_parser().parse_args(words)
         return _COMMANDS.get(options.name, _run_experiments)(options, load_measure)
-    except (InputError, UsageError, TheoryError) as error:
+    except ValueError as error:
+        if not isinstance(error, _list_refusals()):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
     except NetworksFailedError as error:
@@ -91,6 +88,17 @@ def main(arguments: Sequence[str] | None, load_measure: Callable[[], MeasureNetw
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _list_refusals() -> tuple[type[Exception], ...]:
+    """Return the exceptions that say what a user can do: ours, and those of packages loaded."""
+    below = {"ssljax.system.errors": "UsageError", "theory.linalg.errors": "InputError"}
+    loaded = [
+        getattr(sys.modules[module], name)
+        for module, name in below.items()
+        if module in sys.modules
+    ]
+    return (InputError, *loaded)
 
 
 def make_parser() -> argparse.ArgumentParser:

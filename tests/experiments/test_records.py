@@ -79,23 +79,23 @@ def measure():
 def test_an_experiment_runs_judges_and_draws(tmp_path, capsys, measure):
     out = tmp_path / "ledger"
     arguments = ["ledger", "--out", str(out), "--tier", "laptop", "--seeds", "0,1,2", "--jobs", "1"]
-    assert main(arguments, measure) == 0
+    assert main(arguments, lambda: measure) == 0
     assert " 14  reproduced" in capsys.readouterr().out
     written = {name: (out / name).read_bytes() for name in ("verdicts.json", "report.html")}
     assert find_missing("joint-cosine", 2, read_table(out), {"ledger": EXPERIMENTS["ledger"]}) == ()
     # From the tables alone, the same bytes, for the claims that were asked for.
     for command in ("judge", "pages"):
-        assert main([command, str(out)], measure) == 0
+        assert main([command, str(out)], lambda: measure) == 0
     assert {name: (out / name).read_bytes() for name in written} == written
     # A second experiment in the same folder is shown beside the first.
-    assert main(["cosine", *arguments[1:]], measure) == 0
+    assert main(["cosine", *arguments[1:]], lambda: measure) == 0
     claims = [verdict.claim.id for verdict in judging.judge(out)]
     assert claims == [14, 18]
 
 
 def test_smoke_prints_no_word(tmp_path, capsys, measure):
     options = ["--tier", "smoke", "--jobs", "1", "--out", str(tmp_path)]
-    assert main(["ledger", *options], measure) == 0
+    assert main(["ledger", *options], lambda: measure) == 0
     assert "not testable here" in capsys.readouterr().out
 
 
@@ -108,7 +108,7 @@ def test_smoke_prints_no_word(tmp_path, capsys, measure):
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(arguments, message, capsys, measure):
-    assert main(arguments, measure) == 2
+    assert main(arguments, lambda: measure) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -19,7 +19,7 @@ from experiments.speed.contest import (
     thread_settings,
 )
 from experiments.speed.rows import SpeedRow, compared, read_speed, write_speed
-from experiments.speed.table import ratio_text, wanted_text
+from experiments.speed.table import ratio_text, speed_lines, wanted_text
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"what", "ours", "peer", "peer_version", "unit", "ratio", "low", "high", "wanted"}
@@ -200,3 +200,12 @@ def test_only_peer_files_import_peers():
         text = (folder / f"{name}_tasks.py").read_text()
         assert "torch" not in text
         assert PEERS not in text
+
+
+@pytest.mark.parametrize("name", ["speed", "scale"])
+def test_the_documentation_shows_the_measured_speeds(name):
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "speed.md").read_text()
+    for line in speed_lines(read_speed(root / "experiments/results" / name / "speed.json")):
+        if "on paper" not in line:  # the file has them all
+            assert line in page
