@@ -69,7 +69,7 @@ SMOKE_COUNTS = Counts(train=64, objects=20)
 GROUP_TASKS = ("object", "group", "aligned", "misled")
 SOURCES = {
     "cifar10": "cifar10",
-    "corruptions": "cifar10",
+    "corruptions": "cifar10_stored",
     "fine": "cifar100",
     "coarse": "cifar100_coarse",
     "mnist": "mnist",
@@ -79,7 +79,8 @@ SOURCES = {
     "background": "mnist_on_cifar",
     **dict.fromkeys(GROUP_TASKS, "two_shortcuts"),
 }
-"""Images of each task; those of `corruptions` are clean."""
+"""Images of each task; those of `corruptions` are clean and as large as they are stored, because
+the formulas of corruptions are made for that size."""
 
 
 def load_training_images(network: str, tier: str) -> Dataset:
@@ -134,6 +135,8 @@ def _load_split(task: str, tier: str, digit_side: int, digit_strength: float) ->
 @cache
 def _load_images(data: str, tier: str, split: str, digit_side: int) -> Dataset:
     """All images of a split, at the side of the tier."""
+    if data == "cifar10_stored":
+        return _read_first("cifar10", tier, split)
     if data == "digits":
         images = load_dataset("digits", "all" if split == "train" else split)
         return take_first(images, _count(tier, split))
@@ -237,27 +240,34 @@ def keep_objects(images: Dataset, count: int) -> Dataset:
 
 
 def average_pixels(dataset: Dataset, side: int) -> Dataset:
-    """Return a data set whose images are averaged over squares of pixels and rounded.
+    """Return a data set whose images are averaged over squares of pixels, as `average_squares`."""
+    return dataclasses.replace(dataset, images=average_squares(dataset.images, side))
+
+
+def average_squares(
+    images: UInt8[np.ndarray, "n height width channels"], side: int
+) -> UInt8[np.ndarray, "n side side channels"]:
+    """Return images averaged over squares of pixels and rounded.
 
     Args:
-      dataset: Square images; ink in a last channel is averaged like a color.
+      images: Square; ink in a last channel is averaged like a color.
       side: Height and width wanted, a divisor of the stored ones.
 
     Raises:
       InputError: The side does not divide.
     """
-    count, height, width, channels = dataset.images.shape
+    count, height, width, channels = images.shape
     if height != width or side < 1 or height % side:
         raise InputError(
             f"images of {height}x{width} pixels cannot be averaged to {side}x{side}; give a side"
             f" that divides {height}"
         )
     if side == height:
-        return dataset
+        return images
     factor = height // side
-    squares = dataset.images.reshape(count, side, factor, side, factor, channels)
+    squares = images.reshape(count, side, factor, side, factor, channels)
     means: Float[np.ndarray, "n h w c"] = squares.mean(axis=(2, 4), dtype=np.float32)
-    return dataclasses.replace(dataset, images=np.floor(means + 0.5).astype(np.uint8))
+    return np.floor(means + 0.5).astype(np.uint8)
 
 
 def pad_in_color(

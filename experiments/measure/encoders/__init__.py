@@ -3,6 +3,7 @@
 * `passes`: the features of a network, computed once; a measure made of parts.
 * `probes`: the one classifier of all tasks.
 * `accuracies`: tasks at every layer, of random heads, at one scale, on some coordinates.
+* `corruptions`: probes of clean images on corrupted ones.
 * `groups`: groups that shortcuts mislead, the last layer retrained.
 * `geometry`: invariance defect and effective rank on the unit sphere.
 * `properties`: what regression reads of brightness, contrast, color and position.
@@ -11,4 +12,5 @@
 * `planes`: what a head keeps and where data lie, as planes at each image.
 * `tangents`: overlaps of these planes with each other and with the augmentation's tangent.
 * `examples`: images for figures.
+* `plan`: which parts are measured on which encoder.
 """

@@ -115,7 +115,7 @@ def find_tangents(
       images: At which.
     """
     trained, scales = subject.variants["trained"], generator_scales(subject.policy)
-    pixels = as_input(images)
+    pixels = as_input(images, trained.pixel_scale)
     size = min(BATCH, len(pixels))
     parts = []
     for start in range(0, len(pixels), size):
@@ -141,13 +141,14 @@ def move_images(
     subject: Subject, images: UInt8[np.ndarray, "images height width channels"]
 ) -> Float64[np.ndarray, "images samples dim"]:
     """Return the feature of copies of images, moved at random by all changes at small strength."""
+    trained = subject.variants["trained"]
     scales = SAMPLE_STRENGTH * generator_scales(subject.policy)
     generator = np.random.default_rng(subject.seed)
     draws = generator.uniform(-1.0, 1.0, (SAMPLES, len(images), len(scales)))
     coordinates = (draws * scales).astype(np.float32)
-    pixels = as_input(images)
+    pixels = as_input(images, trained.pixel_scale)
     copies = np.concatenate([np.asarray(_move(pixels, at)) for at in coordinates])
-    features = subject.variants["trained"](copies)["feature"].astype(np.float64)
+    features = trained(copies)["feature"].astype(np.float64)
     return np.swapaxes(features.reshape(SAMPLES, len(images), -1), 0, 1)
 
 

@@ -45,7 +45,7 @@ def make_variant(seed, hidden=WIDTH, encoder=None):
     params, statistics = init(jax.random.key(seed), hidden)
     if encoder is not None:
         params = params | {"encoder": encoder}
-    return Variant(network, params, statistics, embed)
+    return Variant(network, params, statistics, 1 / 255, embed)
 
 
 def make_split(rng, train=400, test=200, classes=4, groups=False):
@@ -61,8 +61,11 @@ def make_split(rng, train=400, test=200, classes=4, groups=False):
     return Split(part(train), part(test), part(test) if groups else None)
 
 
-def make_passes(split, network="base", hidden=WIDTH, noise=0.1):
-    """A subject whose view of an image is the image with noise of the strength added."""
+def make_passes(split, network="base", hidden=WIDTH, noise=0.1, tasks=None):
+    """A subject whose view of an image is the image with noise of the strength added.
+
+    Every task has the images of `split`, but for those in `tasks`.
+    """
     trained = make_variant(0, hidden)
     variants = {"trained": trained, "untrained": make_variant(1, hidden)}
     for draw in range(3):
@@ -80,7 +83,7 @@ def make_passes(split, network="base", hidden=WIDTH, noise=0.1):
             0,
             TRAININGS[network],
             SIZES["smoke"],
-            lambda task: split,
+            lambda task: (tasks or {}).get(task, split),
             variants,
             view,
             policy=SIMCLR_POLICY,
