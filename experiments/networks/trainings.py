@@ -82,7 +82,7 @@ class Training:
     head_weight_decay: float = 1e-4
     batch_size: int = 128
     sampling: Literal["epoch", "replacement"] = "epoch"
-    steps: int = 800
+    steps: int = 500
     observers: tuple[str, ...] = ()
 
 
@@ -115,6 +115,7 @@ _COARSE = Training(
     data="cifar100_coarse",
     strength=0.33,
     loss="supervised_contrastive",
+    steps=800,
 )
 _GROUPS = Training(
     what="objects with two shortcuts, supervised contrastive",

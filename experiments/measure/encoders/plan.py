@@ -68,7 +68,7 @@ ENCODERS: dict[str, Measure] = {
     "digits-split": join_parts(read_task("digit", _HEAD), read_task("background", _ENCODER)),
     "coarse-contrastive": join_parts(
         read_task("fine", _HEAD),
-        read_task("coarse", (FEATURE, EMBEDDING, UNTRAINED)),
+        read_task("coarse", (*_HEAD, UNTRAINED)),
         read_at_one_scale("fine"),
     ),
     "coarse-none": join_parts(read_at_one_scale("fine")),
@@ -76,11 +76,13 @@ ENCODERS: dict[str, Measure] = {
         read_task("fine", (FEATURE, EMBEDDING)), read_at_one_scale("fine"), read_eighths("fine")
     ),
     "coarse-entropy": join_parts(read_task("fine", _HEAD), read_task("coarse", _ENCODER)),
-    "parity-contrastive": join_parts(read_task("mnist", _HEAD)),
+    "parity-contrastive": join_parts(read_task("mnist", _HEAD), read_task("parity", _HEAD)),
     "groups-contrastive": join_parts(
         read_groups(*_HEAD, UNTRAINED), read_shortcuts, read_task("object", _HEAD), show_groups
     ),
-    "groups-entropy": join_parts(read_groups(*_HEAD, UNTRAINED), read_shortcuts),
+    "groups-entropy": join_parts(
+        read_groups(*_HEAD, UNTRAINED), read_shortcuts, read_task("object", _HEAD)
+    ),
     "groups-none": join_parts(read_groups(FEATURE)),
 }
 """By network; parts of one network yield different rows and curves."""
