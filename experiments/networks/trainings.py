@@ -50,7 +50,7 @@ class Training:
       batch_size: Pairs a step, or images where the loss takes single views.
       sampling: `epoch`, or `replacement`.
       steps: At the laptop tier.
-      observers: Compiled into the step: `ledger`, `moments`.
+      observers: Compiled into the step, by their names in `observers.OBSERVERS`.
     """
 
     what: str
@@ -100,7 +100,7 @@ _JOINT = Training(
     head_weight_decay=0.05,
     batch_size=64,
     steps=3000,
-    observers=("ledger", "moments"),
+    observers=("ledger", "noise", "features"),
 )
 _DIGITS = Training(
     what="digits on natural images",
@@ -142,7 +142,7 @@ _DRIVEN = Training(
     head_weight_decay=0.05,
     sampling="replacement",
     steps=600,
-    observers=("moments",),
+    observers=("features",),
 )
 _replace = dataclasses.replace
 
@@ -213,6 +213,10 @@ TRAININGS: dict[str, Training] = {
         widths=(),
     ),
     "driven-gn": _DRIVEN,
+    "driven-one": _replace(_DRIVEN, what="as driven-gn, a head of one layer", widths=(0.5,)),
+    "driven-three": _replace(
+        _DRIVEN, what="as driven-gn, a head of three layers", widths=(1.0, 1.0, 0.5)
+    ),
     "driven-bn": _replace(_DRIVEN, what="as driven-gn, with batch normalization", norm="batch"),
     "frozen": Training(
         what="linear heads settled on the features of base, weak and strong",
