@@ -9,6 +9,7 @@
 * `linear/`: deep linear networks on the moments of augmented images.
 * `heads/`: linear heads on frozen features.
 * `encoders/`: accuracies, geometry and planes of trained encoders.
+* `joint/`: linear heads trained with their encoder, from what their steps recorded.
 * `observers`: theory's quantities looked at while `ssljax` trains.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

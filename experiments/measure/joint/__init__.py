@@ -4,4 +4,5 @@
 * `equilibrium`: the imbalance at which gradient noise and weight decay are even.
 * `drives`: moments of the features along the training, as they were and as rivals have them.
 * `driven`: the head that those moments predict, beside the head that was trained.
+* `spectrum`: its modes, as if decay had settled it on the last moments.
 """

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from experiments.core.measurements import Measurement
 from experiments.measure.joint.drives import (
     Features,
+    average_end,
     average_moments,
     average_operators,
     average_time,
@@ -34,8 +35,8 @@ from theory.linalg.powers import psd_power
 
 ALIVE = 0.1
 """A mode is counted above this size, of at most 1."""
-LAST_STEPS = 50
-"""Steps at the end whose moments turn Grams into sizes of modes."""
+DIVERGED = 1e6
+"""Error of a head that is no number any more."""
 DRAWS = 3
 """Shuffles of time, of which the best is the rival."""
 EXCHANGES = 2
@@ -187,9 +188,10 @@ def exchange_error(course: Course, features: Features, seed: int) -> float:
 
 
 def gram_error(predicted: Weights, measured: Weights) -> float:
-    """Return the largest relative Frobenius error of a layer's Gram."""
+    """Return the largest relative Frobenius error of a layer's Gram, at most `DIVERGED`."""
     pairs = zip(chain_layer_grams(predicted), chain_layer_grams(measured), strict=True)
-    return max(float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b)) for a, b in pairs)
+    errors = [float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b)) for a, b in pairs]
+    return min(max(errors), DIVERGED) if np.all(np.isfinite(errors)) else DIVERGED
 
 
 def _compare_modes(
@@ -197,10 +199,11 @@ def _compare_modes(
 ) -> Iterator[Measurement | Curve]:
     """Yield errors of the number of modes and of their sizes, and the sizes themselves.
 
-    Sizes are read along the directions of the trained head; a mode's error is |log ratio|.
+    Sizes are read along the directions of the trained head; a mode's error is |log ratio|. Heads
+    that have diverged have no modes.
     """
     depth = len(course.start)
-    root = _root_of_covariance(features)
+    root = np.asarray(psd_power(average_end(features).covariance, 0.5))
     measured = _output(course.end, root)
     sizes, directions = np.linalg.eigh(measured)
     alive = max(int(np.sum(sizes > ALIVE)), 1)
@@ -212,6 +215,7 @@ def _compare_modes(
         yield exact_row(key, abs(float(np.log(count / alive))), alive)
     for variant in ("theory", "rival:initial", "rival:not_moved"):
         along = np.sum(directions * (_output(predictions[variant], root) @ directions), axis=0)
+        along = np.clip(along, sizes / DIVERGED, sizes * DIVERGED)
         error = float(np.median(np.abs(np.log(along / sizes))))
         yield exact_row(subject.key("size_error", variant, depth=depth), error, alive)
         if variant == "theory":
@@ -219,12 +223,7 @@ def _compare_modes(
             yield Curve(subject.key("sizes", depth=depth), sizes)
 
 
-def _root_of_covariance(features: Features) -> Float[np.ndarray, "width width"]:
-    last = Features(*(part[-LAST_STEPS:] for part in features))
-    covariance = average_moments(last, len(last.first)).covariances[0]
-    return np.asarray(psd_power(covariance, 0.5))
-
-
 def _output(layers: Weights, root: np.ndarray) -> Float[np.ndarray, "width width"]:
-    """Return Σ^½ WᵀW Σ^½, whose eigenvalues are the sizes of modes."""
-    return root @ np.asarray(chain_layer_grams(layers)[-1]) @ root
+    """Return Σ^½ WᵀW Σ^½, whose eigenvalues are the sizes of modes; 0 of heads that diverged."""
+    output = root @ np.asarray(chain_layer_grams(layers)[-1]) @ root
+    return output if np.all(np.isfinite(output)) else np.zeros_like(output)

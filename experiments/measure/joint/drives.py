@@ -12,9 +12,12 @@ from jaxtyping import Array, Float, Float32
 
 from experiments.measure.subject import Subject
 from theory.dynamics.driven import BatchWindows, MomentWindows, window_moments
+from theory.moments.moments import Moments
 
 WINDOW = 20
 """Steps over which moments are averaged."""
+LAST_STEPS = 50
+"""Steps whose moments turn Grams at the end into sizes of modes."""
 BLOCK = 10
 """Steps that stay together where time is shuffled."""
 NEAR = 10
@@ -47,7 +50,14 @@ def average_moments(features: Features, length: int = WINDOW) -> MomentWindows:
       length: Steps in a window; a training that is shorter is one window.
     """
     length = min(length, len(features.first))
-    return window_moments(*_as_float64(features), length)
+    first, second = _as_float64(features)
+    return window_moments(first, second, length)
+
+
+def average_end(features: Features) -> Moments:
+    """Return the mean moments of the last `LAST_STEPS`."""
+    last = average_moments(Features(*(part[-LAST_STEPS:] for part in features)), LAST_STEPS)
+    return Moments(last.covariances[0], last.cross_covariances[0])
 
 
 def keep_moments(windows: MomentWindows, chosen: Array) -> MomentWindows:
