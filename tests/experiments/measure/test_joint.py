@@ -120,7 +120,7 @@ def test_every_steps_own_batch_gives_the_head_back(network):
 def test_errors_are_those_of_the_predictions_they_name():
     subject = make_subject()
     rows = {row.variant: row.value for row in _rows(driven.measure_driven(subject), "gram_error")}
-    assert rows["theory"] < 0.5 * min(error for name, error in rows.items() if name != "theory")
+    assert rows["theory"] < min(error for name, error in rows.items() if name != "theory")
     with jax.enable_x64(True):
         course = driven.read_course(subject)
         features = drives.read_features(subject)
@@ -136,6 +136,15 @@ def test_errors_are_those_of_the_predictions_they_name():
         last = driven.gram_error(course.start, course.end)
     assert rows["rival:not_moved"] == last
     assert last >= np.linalg.norm(grams[0] - grams[1]) / np.linalg.norm(grams[1]) - 1e-12
+
+
+def test_the_worst_layer_counts_and_divergence_is_a_number():
+    one = np.eye(2)
+    with jax.enable_x64(True):
+        layers = [tuple(map(jnp.asarray, pair)) for pair in ((one, one), (one, 3**0.5 * one))]
+        assert driven.gram_error(layers[1], layers[0]) == pytest.approx(2.0)
+        lost = (layers[0][0], layers[0][1] * jnp.nan)
+        assert driven.gram_error(lost, layers[0]) == driven.DIVERGED
 
 
 def test_without_momentum_ignoring_it_is_no_rival():
@@ -206,7 +215,7 @@ def test_sizes_of_modes_are_read_along_the_trained_head():
 
 def test_the_account_is_off_by_rounding_under_plain_descent():
     audit = ledger.audit_account(_descend_by_hand(momentum=0.0), hidden=8)
-    assert 0.01 * audit.bound < audit.error < audit.bound < 1e-5
+    assert 0.01 * audit.bound < audit.error < audit.bound < 1e-4
 
 
 def test_the_account_breaks_under_momentum():
