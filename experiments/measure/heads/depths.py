@@ -66,10 +66,10 @@ def measure_depths(
         features = subject.after[name].variants["trained"]
         clean = [features(part.images)["feature"].astype(np.float64) for part in split[:2]]
         center = clean[0].mean(axis=0)
-        examples = [
+        train, test = (
             Examples(one - center, about) for one, about in zip(clean, targets, strict=True)
-        ]
-        found.append(compare_depths(bank, *examples, subject.seed, steps, counts, draws))
+        )
+        found.append(compare_depths(bank, train, test, subject.seed, steps, counts, draws))
     yield from _judge_depths(subject, found)
 
 

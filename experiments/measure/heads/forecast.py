@@ -79,7 +79,7 @@ def forecast_head(banks: Banks, seed: int, descent: Descent, looks: int, steps: 
         floor = noise_floor(width, images, views)
         count = max(int(jnp.sum(modes.values > max(LEAST_ALIGNMENT, floor))), 1)
         # A mode is read along its own direction, so that nothing has to be sorted or matched.
-        readers = covariance @ modes.vectors[:, :count]
+        readers = jnp.asarray(covariance @ modes.vectors[:, :count])
         scales = jnp.asarray(mode_scales(modes))[:count]
         ends = jnp.asarray(modes.values)[:count]
         loss = spectral_loss(covariance, cross)

@@ -104,8 +104,12 @@ def head_maps(weights: Weights, covariance: Matrix) -> list[Matrix]:
 
 
 def scale_to_unit(linear: Matrix, features: Features) -> Matrix:
-    """Return a map scaled so that what it makes of centered features has total variance 1."""
-    return linear / np.sqrt(np.mean(np.sum((features @ linear.T) ** 2, axis=1)))
+    """Return a map scaled so that what it makes of centered features has total variance 1.
+
+    A head that keeps nothing stays as it is.
+    """
+    variance = np.mean(np.sum((features @ linear.T) ** 2, axis=1))
+    return linear / np.sqrt(variance) if variance > 0 else linear
 
 
 def predict_risks(examples: Examples, maps: Sequence[Matrix], counts: Sequence[int]) -> Curves:
@@ -201,7 +205,7 @@ def crossvalidate(
     total = np.zeros((len(layers), targets.shape[1]))
     for fold in np.array_split(np.arange(len(targets)), FOLDS):
         part: Sums = add_up(layers[:, fold], targets[fold])
-        total += part.count * squared_errors(fit_ridge(leave_out(whole, part)), part)
+        total += part.examples * squared_errors(fit_ridge(leave_out(whole, part)), part)
     return total
 
 

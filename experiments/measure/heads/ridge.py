@@ -13,7 +13,7 @@ class Sums(NamedTuple):
     """Sums over examples of features x and targets y, with any axes before the last ones.
 
     Attributes:
-      count: Examples.
+      examples: How many.
       x: Σ x.
       y: Σ y.
       xx: Σ x xᵀ.
@@ -21,7 +21,7 @@ class Sums(NamedTuple):
       yy: Σ y², target by target.
     """
 
-    count: float
+    examples: int
     x: Float[np.ndarray, "*axes width"]
     y: Float[np.ndarray, "*axes outputs"]
     xx: Float[np.ndarray, "*axes width width"]
@@ -54,15 +54,22 @@ def add_up(
 
 def leave_out(whole: Sums, part: Sums) -> Sums:
     """Return the sums over examples that are not in a part."""
-    return Sums(*(one - other for one, other in zip(whole, part, strict=True)))
+    return Sums(
+        whole.examples - part.examples,
+        whole.x - part.x,
+        whole.y - part.y,
+        whole.xx - part.xx,
+        whole.xy - part.xy,
+        whole.yy - part.yy,
+    )
 
 
 def fit_ridge(sums: Sums) -> Probe:
     """Return the probes that minimize (mean squared error) + `PENALTY` |w|²; b is free."""
-    mean_x, mean_y = sums.x / sums.count, sums.y / sums.count
+    mean_x, mean_y = sums.x / sums.examples, sums.y / sums.examples
     width = mean_x.shape[-1]
-    gram = sums.xx / sums.count - mean_x[..., :, None] * mean_x[..., None, :]
-    cross = sums.xy / sums.count - mean_x[..., :, None] * mean_y[..., None, :]
+    gram = sums.xx / sums.examples - mean_x[..., :, None] * mean_x[..., None, :]
+    cross = sums.xy / sums.examples - mean_x[..., :, None] * mean_y[..., None, :]
     kernel = np.linalg.solve(gram + PENALTY * np.eye(width), cross)
     return Probe(kernel, mean_y - np.sum(mean_x[..., :, None] * kernel, axis=-2))
 
@@ -72,9 +79,9 @@ def squared_errors(probe: Probe, sums: Sums) -> Float[np.ndarray, "*axes outputs
     kernel, bias = probe
     square = np.sum(kernel * (sums.xx @ kernel), axis=-2) - 2.0 * np.sum(kernel * sums.xy, axis=-2)
     shift = np.sum(kernel * sums.x[..., :, None], axis=-2) - sums.y
-    return (square + sums.yy + 2.0 * bias * shift) / sums.count + bias**2
+    return (square + sums.yy + 2.0 * bias * shift) / sums.examples + bias**2
 
 
 def target_variances(sums: Sums) -> Float[np.ndarray, "*axes outputs"]:
     """Return the variance of every output."""
-    return sums.yy / sums.count - (sums.y / sums.count) ** 2
+    return sums.yy / sums.examples - (sums.y / sums.examples) ** 2
