@@ -68,7 +68,7 @@ EXPERIMENT = Experiment(
             kind="forecast",
             unit="times",
             value=_against("time_error", "order"),
-            says="The order of alignments alone is {} as wrong about half-times.",
+            says="Half-times in proportion to 1/s alone, with the best constant, are {} as wrong.",
         ),
         Contrast(
             claim=17,
@@ -111,7 +111,11 @@ EXPERIMENT = Experiment(
             what=what,
         )
         for quantity, title, what in (
-            ("half_times", "When each mode has half of its final size.", "half-time, steps"),
+            (
+                "half_times",
+                "When each mode has half of its final size.",
+                "half-time, sum of learning rates",
+            ),
             ("sizes", "Final size of each mode.", "size of a mode"),
         )
     ),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from experiments.measure.heads.banks import RANGE_TOLERANCE, Banks, as_float64, measure_moments
 from experiments.measure.heads.settle import Descent, Weights, descend
@@ -123,28 +123,48 @@ def size_error(predicted: Courses, measured: Courses) -> float:
     return _median_log(predicted[-1], measured[-1])
 
 
+class HalfTimes(NamedTuple):
+    """Half-times of the modes that have one: predicted or measured, one falls into the training.
+
+    Attributes:
+      known: Which modes these are.
+      predicted: By theory.
+      measured: Of the trained head.
+    """
+
+    known: Bool[np.ndarray, " modes"]
+    predicted: Float[np.ndarray, " known"]
+    measured: Float[np.ndarray, " known"]
+
+
+def compare_half_times(found: Forecast) -> HalfTimes:
+    """Return predicted and measured half-times; the end of training where there is none at all."""
+    predicted, measured = (
+        half_times(found.times, courses, found.alignments)
+        for courses in (found.courses["theory"], found.measured)
+    )
+    last = found.times[-1]
+    known = np.isfinite(predicted + measured) & (np.minimum(predicted, measured) < last)
+    if not known.any():
+        return HalfTimes(~known, np.full(known.shape, last), np.full(known.shape, last))
+    return HalfTimes(known, predicted[known], measured[known])
+
+
 def time_errors(found: Forecast) -> dict[str, float]:
     """Return the median |log| of predicted over measured half-times, by variant.
 
     `rival:order` takes half-times in proportion to 1/s alone, with the constant that fits best;
     `rival:inverse_rate` those of independent modes and small starts, in proportion to 1/(s a).
     """
-    predicted, measured = (
-        half_times(found.times, courses, found.alignments)
-        for courses in (found.courses["theory"], found.measured)
-    )
-    last = found.times[-1]
-    known = np.isfinite(measured) & (np.minimum(predicted, measured) < last)
-    if not known.any():
-        known = np.ones_like(known)
-        predicted, measured = np.full_like(predicted, last), np.full_like(measured, last)
-    constant = np.exp(np.median(np.log(measured * found.scales)[known]))
+    known, predicted, measured = compare_half_times(found)
+    scales = found.scales[known]
+    constant = np.exp(np.median(np.log(measured * scales)))
     rivals = {
         "theory": predicted,
-        "rival:order": constant / found.scales,
-        "rival:inverse_rate": found.inverse_rates,
+        "rival:order": constant / scales,
+        "rival:inverse_rate": found.inverse_rates[known],
     }
-    return {name: _median_log(times[known], measured[known]) for name, times in rivals.items()}
+    return {name: _median_log(times, measured) for name, times in rivals.items()}
 
 
 def half_times(

@@ -11,9 +11,9 @@ from experiments.measure.heads.banks import Banks, scale_banks
 from experiments.measure.heads.depths import measure_depths
 from experiments.measure.heads.embedding import forecast_embedding
 from experiments.measure.heads.forecast import (
+    compare_half_times,
     course_error,
     forecast_head,
-    half_times,
     size_error,
     time_errors,
 )
@@ -117,10 +117,13 @@ def measure_course(subject: Subject, bank: Banks, effort: Effort) -> Iterator[Me
             yield exact_row(subject.key("size_error", variant), error, count)
     for variant, error in time_errors(found).items():
         yield exact_row(subject.key("time_error", variant), error, count)
-    for variant, courses in (("theory", found.courses["theory"]), ("trained", found.measured)):
+    halves = compare_half_times(found)
+    for variant, courses, times in (
+        ("theory", found.courses["theory"], halves.predicted),
+        ("trained", found.measured, halves.measured),
+    ):
         yield Curve(subject.key("sizes", variant), courses[-1])
-        halves = half_times(found.times, courses, found.alignments)
-        yield Curve(subject.key("half_times", variant), halves)
+        yield Curve(subject.key("half_times", variant), times)
 
 
 def measure_balance(subject: Subject, bank: Banks, effort: Effort) -> Iterator[Measurement]:
