@@ -48,10 +48,9 @@ class Subject:
       task: The images of a task, by its name in `core.names.TASKS` (`group` and `object` alike);
         a model may ask for them, too.
       variants: The network at several parameters, by name: `trained`, `untrained` (its own first
-        step), `random_head:0` … `:4` (a new head on the trained encoder), and `step:K` where
-        checkpoints are kept. Called with images, each returns the features of all layers from one
-        pass; `map_to(layer)` and `head_map()` are maps in JAX, which have derivatives;
-        `head_weights()` are the matrices of the head.
+        step), and `random_head:0` … `:4` (a new head on the trained encoder). Called with images,
+        each returns the features of all layers from one pass; `map_to(layer)` and `head_map()` are
+        maps in JAX, which have derivatives; `head_weights()` are the matrices of the head.
       view: ``view(images, strength, number)``: view `number` of each image under the policy of
         the training at some strength, from 0 to 1 in float32. A view depends on the seed, the
         place of the image in the array, and `number`.

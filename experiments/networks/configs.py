@@ -16,8 +16,6 @@ from ssljax.config.config import (
 
 COLOR_POLICY = dataclasses.replace(SIMCLR_POLICY, crop_area=0.0, crop_log_aspect=0.0)
 """Flip and color changes, no crop, which would cut digits off."""
-CHECKPOINTS = 10
-"""Kept of networks with a linear head, whose course is followed."""
 
 
 def make_config(training: Training, size: Size, seed: int) -> Config:
@@ -31,7 +29,6 @@ def make_config(training: Training, size: Size, seed: int) -> Config:
     steps = max(round(training.steps * size.steps), 1)
     steps = min(steps, size.most_steps or steps)
     batch = min(training.batch_size, size.batch_size or training.batch_size)
-    is_followed = training.head == "linear"
     return Config(
         data=training.data,
         policy=make_policy(training),
@@ -56,8 +53,8 @@ def make_config(training: Training, size: Size, seed: int) -> Config:
         batch_size=batch,
         num_steps=steps,
         log_every=1 if training.observers else max(steps // 100, 1),
-        checkpoint_every=max(steps // (CHECKPOINTS if is_followed else 2), 1),
-        keep_checkpoints=CHECKPOINTS if is_followed else 1,
+        checkpoint_every=max(steps // 2, 1),
+        keep_checkpoints=1,
         evaluation=EvaluationConfig(layers=()),
         sinks=(),
         devices=1,

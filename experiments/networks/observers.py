@@ -35,48 +35,72 @@ def make_observers(config: Config, names: tuple[str, ...]) -> dict[str, Observer
 
 
 def make_ledger_observer(config: Config) -> Observer:
-    """Return the account of the imbalance D of the first two layers, held against the weights.
-
-    The account starts at the first step's D and follows `theory.layers.ledger.imbalance_change`
-    from the gradients alone, as a compensated sum. Scalars: `ledger/imbalance`, ‖D‖;
-    `ledger/error`, ‖D − account‖; `ledger/first_norm` and `ledger/second_norm` of the layers.
+    """Return the `ledger_observer` of a training.
 
     Args:
-      config: Of a linear head of two layers under plain descent; under momentum β the account is
+      config: Of a linear head of two layers or more under descent; under momentum β the account is
         kept with the step η/(1 − β), the effect that one gradient has in the long run.
     """
     schedule, settings = build_schedule(config), config.optimizer
     heavy = settings.momentum if settings.name == "sgd" else 0.0
+    return ledger_observer(
+        config.head.widths,
+        lambda step: jnp.asarray(schedule(step)) / (1.0 - heavy),
+        settings.head_weight_decay,
+    )
+
+
+def ledger_observer(
+    widths: tuple[int, ...], learning_rate: Callable[[jax.Array], Any], weight_decay: float
+) -> Observer:
+    """Return the balance ledger of a linear head, kept beside training and held against it.
+
+    For every pair l, l + 1 of layers, with D the imbalance and scale ‖W_{l+1}ᵀW_{l+1}‖ +
+    ‖W_lW_lᵀ‖: ``balance/l`` is ‖D‖ / scale; ``ledger_error/l`` is ‖D − account‖ / scale, where the
+    account starts at the first step's D and follows `theory.layers.ledger.imbalance_change` from
+    the gradients alone, as a compensated sum; ``decay_error/l`` is the same for an account that
+    leaves the gradients out. ``weight_norm/l`` is ‖W_l‖ and ``imbalance/l`` is ‖D‖. Under plain
+    SGD with L2 the error stays at rounding, about 1e-6; momentum and adaptive steps make it grow.
+
+    Args:
+      widths: Output width of each layer of the head.
+      learning_rate: Of each step.
+      weight_decay: λ of the head's layers.
+    """
 
     @jax.default_matmul_precision("highest")
     def observe(
         params: Any, gradients: Any, outputs: Outputs, state: State
     ) -> tuple[State, Scalars]:
         del outputs
-        (first, second), slopes = _first_layers(params), _first_layers(gradients)
-        actual = imbalance(first, second)
-        account = jnp.where(state["step"] == 0, actual, state["account"])
-        missed = (actual - account) - state["residue"]
-        rate = jnp.asarray(schedule(state["step"])) / (1.0 - heavy)
-        change = imbalance_change(account, *slopes, rate, settings.head_weight_decay)
-        # Thousands of small changes: what rounding takes from one is added to the next.
-        due = change.astype(actual.dtype) + state["residue"]
-        total = account + due
-        following = {
-            "step": state["step"] + 1,
-            "account": total,
-            "residue": due - (total - account),
-        }
-        return following, {
-            "ledger/imbalance": jnp.linalg.norm(actual),
-            "ledger/error": jnp.linalg.norm(missed),
-            "ledger/first_norm": jnp.linalg.norm(first),
-            "ledger/second_norm": jnp.linalg.norm(second),
-        }
+        step, accounts = state
+        rate = learning_rate(step)
+        weights, slopes = _matrices(params, len(widths)), _matrices(gradients, len(widths))
+        scalars = {f"weight_norm/{n}": jnp.linalg.norm(w) for n, w in enumerate(weights, start=1)}
+        following = []
+        for place, (account, residue, decayed) in enumerate(accounts):
+            lower, upper = weights[place : place + 2]
+            actual = imbalance(lower, upper)
+            account = jnp.where(step == 0, actual, account)
+            decayed = jnp.where(step == 0, actual, decayed)
+            scale = jnp.linalg.norm(upper.T @ upper) + jnp.linalg.norm(lower @ lower.T)
+            missed = (actual - account) - residue
+            scalars[f"imbalance/{place + 1}"] = jnp.linalg.norm(actual)
+            scalars[f"balance/{place + 1}"] = jnp.linalg.norm(actual) / scale
+            scalars[f"ledger_error/{place + 1}"] = jnp.linalg.norm(missed) / scale
+            scalars[f"decay_error/{place + 1}"] = jnp.linalg.norm(actual - decayed) / scale
+            change = imbalance_change(
+                account, slopes[place], slopes[place + 1], rate, weight_decay
+            ).astype(actual.dtype)
+            # Thousands of small changes: what rounding takes from one is added to the next.
+            due = change + residue
+            total = account + due
+            decayed = decayed * (1.0 - rate * weight_decay) ** 2
+            following.append((total, due - (total - account), decayed.astype(actual.dtype)))
+        return (step + 1, tuple(following)), scalars
 
-    square = jnp.zeros((config.head.widths[0],) * 2)
-    start = {"step": jnp.zeros((), jnp.int32), "account": square, "residue": square}
-    return Observer(observe, start)
+    accounts = tuple((jnp.zeros((width, width)),) * 3 for width in widths[:-1])
+    return Observer(observe, (jnp.zeros((), jnp.int32), accounts))
 
 
 def make_noise_observer(config: Config) -> Observer:
@@ -94,9 +118,9 @@ def make_noise_observer(config: Config) -> Observer:
         params: Any, gradients: Any, outputs: Outputs, state: State
     ) -> tuple[State, Scalars]:
         del outputs
-        lower, upper = _first_layers(gradients)
+        lower, upper = _matrices(gradients, 2)
         seen = {
-            "imbalance": imbalance(*_first_layers(params)),
+            "imbalance": imbalance(*_matrices(params, 2)),
             "lower": lower @ lower.T,
             "upper": upper.T @ upper,
             "counts": jnp.ones(()),
@@ -149,7 +173,6 @@ OBSERVERS: dict[str, Callable[[Config], Observer]] = {
 """By their names in the table of trainings."""
 
 
-def _first_layers(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """Return W₁ and W₂ of a linear head, or their gradients, (out, in)."""
-    first, second = (tree["head"][f"layer{number}"]["kernel"].T for number in (1, 2))
-    return first, second
+def _matrices(tree: Any, depth: int) -> list[jax.Array]:
+    """Return W_1 … W_L of a linear head, or their gradients, (out, in)."""
+    return [tree["head"][f"layer{number}"]["kernel"].T for number in range(1, depth + 1)]

@@ -23,7 +23,6 @@ from ssljax.config.config import Config, HeadConfig
 from ssljax.data.datasets import Dataset
 from ssljax.nets.network import layer_dims, make_head_map
 from ssljax.nets.table import HEADS, Numerics
-from ssljax.runs.checkpoint import list_saved_steps
 from ssljax.runs.metrics import read_metrics
 from ssljax.training.state import make_state
 
@@ -38,7 +37,7 @@ class TrainedNetwork:
     Attributes:
       config: What was trained.
       dataset: The images it was trained on.
-      variants: `trained`, `untrained`, `random_head:0` …, and `step:K` where checkpoints are kept.
+      variants: `trained`, `untrained`, `random_head:0` … .
       view: Views under its augmentation.
       key: Root key of its random numbers.
       observed: Scalars a step, and final states of observers.
@@ -88,12 +87,6 @@ def load_trained(network: str, seed: int, tier: str) -> TrainedNetwork:
         "untrained": dataclasses.replace(trained, params=start.params, statistics=start.statistics),
         **draw_heads(trained, config, view(dataset.images[:ESTIMATED_ON], config.strength, 0)),
     }
-    kept = list_saved_steps(folder) if config.keep_checkpoints > 1 else ()
-    for step in kept:
-        state = load_network(folder, dataset, step).state
-        variants[f"step:{step}"] = dataclasses.replace(
-            trained, params=state.params, statistics=state.statistics
-        )
     return TrainedNetwork(
         config,
         dataset,

@@ -52,13 +52,14 @@ def audit_account(observed: Mapping[str, np.ndarray], hidden: int) -> Audit:
       observed: Scalars of the observer `ledger`, one a step.
       hidden: Width between the two layers.
     """
-    error, size, first, second = (
-        np.asarray(observed[f"ledger/{name}"], np.float64)
-        for name in ("error", "imbalance", "first_norm", "second_norm")
+    missed, balance, size, first, second = (
+        np.asarray(observed[name], np.float64)
+        for name in ("ledger_error/1", "balance/1", "imbalance/1", "weight_norm/1", "weight_norm/2")
     )
-    worst = int(np.argmax(error / size))
+    errors = missed / balance
+    worst = int(np.argmax(errors))
     # Rounding adds up in quadrature, and each update's goes with the squared norms of its time.
     before = slice(0, worst + 1)
     lower, upper = (float(np.mean(norms[before] ** 4) ** 0.25) for norms in (first, second))
     bound = ledger_bound(max(worst, 1), hidden, lower, upper, float(size[worst]))
-    return Audit(float(error[worst] / size[worst]), bound)
+    return Audit(float(errors[worst]), bound)

@@ -12,6 +12,7 @@ from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
 from experiments.tools.listing import find_missing
 from experiments.tools.registry import EXPERIMENTS
+from experiments.xue.absence import END_BOUND
 
 
 def take_steps_slowly(start, sizes, retentions, time, rate):
@@ -38,6 +39,18 @@ def test_descent_is_that_of_the_equations():
     assert np.abs(ends.start - expected).max() > 0.5
 
 
+def test_flow_is_the_limit_of_small_steps(monkeypatch):
+    missed = []
+    for rate in (0.001, 0.0005):
+        monkeypatch.setattr(diagonal, "EARLY_RATE", rate)
+        with jax.enable_x64(True):
+            ends = diagonal.descend_from_random_starts(0, 10.0)
+        missed.append(np.abs(ends.end - ends.flowed)[:, ends.valid].max())
+        assert np.abs(ends.end - ends.predicted).max() > 0.1
+    assert missed[0] < END_BOUND
+    assert 1.8 < missed[0] / missed[1] < 2.2
+
+
 def test_features_end_where_the_closed_form_says():
     with jax.enable_x64(True):
         ends = diagonal.descend_from_random_starts(1, 3_000.0)
@@ -49,6 +62,7 @@ def test_features_end_where_the_closed_form_says():
     np.testing.assert_allclose(kept, ends.retentions, atol=2e-3)
     np.testing.assert_allclose(linear, ends.retentions, atol=2e-3)
     np.testing.assert_allclose(ends.end, ends.predicted, atol=0.04)
+    np.testing.assert_allclose(ends.end, ends.flowed, atol=END_BOUND)
     before = ends.end[0] * ends.sizes
     assert before[ends.retentions == 0].min() > 0.1
     # Without threshold w₁² − w₂² does not change, so unbalanced starts keep something, too.

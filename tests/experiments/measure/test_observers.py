@@ -9,10 +9,10 @@ import pytest
 from experiments.errors import InputError
 from experiments.measure.observers import (
     defect_observer,
-    noise_observer,
     observers_of,
     rank_observer,
 )
+from experiments.networks.observers import make_noise_observer
 from experiments.tools.train import run_train
 from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
@@ -113,15 +113,17 @@ def test_window_sums_make_the_account_of_the_whole_run():
     config = dataclasses.replace(
         CONFIG, head=HeadConfig(widths=(6, 4), init="gaussian"), optimizer=constant
     )
-    observer = noise_observer(config.head.widths, config.num_steps, 4)
+    observer = make_noise_observer(config)
     training = make_training(config, DATA, observers=(observer,))
     start = training.init(0)
     first = [np.asarray(start.params["head"][f"layer{i}"]["kernel"], float).T for i in (1, 2)]
     state, _ = training.run(start, 0.5, config.num_steps)
     last = [np.asarray(state.params["head"][f"layer{i}"]["kernel"], float).T for i in (1, 2)]
     seen = state.observer_states[0]
-    assert np.asarray(seen["counts"]).tolist() == [10, 10, 10, 10]
-    total, upper, lower = np.asarray(seen["sums"], float).sum(axis=0)[0]
+    assert np.asarray(seen["counts"]).tolist() == [4] * 10
+    total, upper, lower = (
+        np.asarray(seen[name], float).sum(axis=0) for name in ("imbalance", "upper", "lower")
+    )
     kept = (1 - 0.03 * 0.1) ** 2
     ends = [w[1].T @ w[1] - w[0] @ w[0].T for w in (first, last)]
     # D_T - D_0 = sum of (kept - 1) D_k + rate^2 (upper - lower), summed over the steps.
