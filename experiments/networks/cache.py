@@ -22,7 +22,7 @@ from ssljax.config.config import Config
 from ssljax.data.datasets import Dataset
 from ssljax.nets.network import Network
 from ssljax.runs.checkpoint import list_saved_steps
-from ssljax.runs.fit import FolderTaken, fit
+from ssljax.runs.fit import FolderTaken, StopRequested, fit
 from ssljax.runs.folder import is_held, read_config
 from ssljax.runs.saved_run import Run, load_run, run_network
 from ssljax.training.observers import Observer
@@ -52,6 +52,10 @@ def train_network(config: Config, dataset: Dataset, observers: tuple[Observer, .
 
     Returns:
       The folder of the finished run.
+
+    Raises:
+      KeyboardInterrupt: SIGTERM arrived; the state was saved. Whoever trains many networks stops
+        as a whole, where a failed network would let the next one begin.
     """
     folder = find_cache() / name_run(config, dataset, observers)
     while True:
@@ -64,6 +68,8 @@ def train_network(config: Config, dataset: Dataset, observers: tuple[Observer, .
             fit(config, folder, progress=False, observers=observers, dataset=dataset)
         except FolderTaken:
             time.sleep(_BETWEEN_LOOKS)
+        except StopRequested as stop:
+            raise KeyboardInterrupt(str(stop)) from stop
 
 
 def load_network(folder: Path, dataset: Dataset, step: int | None = None) -> Run:

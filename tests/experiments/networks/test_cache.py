@@ -15,6 +15,7 @@ from experiments.networks.images import load_training_images
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
 from ssljax.config.config import EncoderConfig
+from ssljax.runs.fit import StopRequested
 from ssljax.runs.folder import hold_folder
 from ssljax.training.observers import Observer
 
@@ -80,3 +81,12 @@ def test_a_network_whose_last_checkpoint_is_damaged_is_finished_again(trained_ca
     again = load_network(train_network(_seeded(8), images), images)
     assert int(again.state.step) == 6
     jax.tree.map(np.testing.assert_array_equal, again.state.params, whole)
+
+
+def test_a_request_to_stop_ends_all_networks_and_not_this_one_alone(images, monkeypatch):
+    def stop(*given, **named):
+        raise StopRequested("stopped by SIGTERM after step 3")
+
+    monkeypatch.setattr(cache, "fit", stop)
+    with pytest.raises(KeyboardInterrupt, match="after step 3"):
+        train_network(_seeded(11), images)
