@@ -218,7 +218,13 @@ TRAININGS: dict[str, Training] = {
     "driven-three": _replace(
         _DRIVEN, what="as driven-gn, a head of three layers", widths=(1.0, 1.0, 0.5)
     ),
-    "driven-bn": _replace(_DRIVEN, what="as driven-gn, with batch normalization", norm="batch"),
+    # Batches leave features twice as large as groups do.
+    "driven-bn": _replace(
+        _DRIVEN,
+        what="as driven-gn, with batch normalization",
+        norm="batch",
+        feature_scale=0.25,
+    ),
     "frozen": Training(
         what="linear heads settled on the features of base, weak and strong",
         kind="heads",
