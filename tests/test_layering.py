@@ -81,7 +81,7 @@ AWAITED = {
     *("corrupt", "orbit_covariance", "suppression", "singular_value_effective_rank"),
     *("threshold_rank", "participation_ratio", "relu_local_map", "row_subspace"),
     *("random_overlap", "captured_energy", "tangent_cosine_squared", "encoder_defect"),
-    *("stationary_imbalance", "balance_memory", "crossfit_alignment", "resampling_views"),
+    *("stationary_imbalance", "balance_memory", "resampling_views"),
 }
 
 

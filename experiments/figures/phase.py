@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
-from experiments.figures.style import BLACK, COLORS, FULL_WIDTH, drawing
+from experiments.figures.style import BLACK, COLORS, drawing
+
+WIDTH = 5.4
 
 
 class PhasePoints(NamedTuple):
@@ -51,7 +53,7 @@ def draw_phase(
     limit = 3.0
     colors = LinearSegmentedColormap.from_list("layers", [COLORS[1], "#f7f6f2", COLORS[0]])
     colors = colors.with_extremes(bad="#bdbdbd")
-    with drawing(path, FULL_WIDTH, 3.6) as figure:
+    with drawing(path, WIDTH, 3.3) as figure:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         norm = TwoSlopeNorm(0.0, -limit, limit)
         for axes, values in zip(panels, advantage):
@@ -68,12 +70,12 @@ def draw_phase(
             axes.set_xlim(retentions[0], retentions[-1])
             axes.set_ylim(strengths[0], strengths[-1])
             axes.grid(visible=False)
-            axes.set_xlabel("augmentation retention α of the task's feature")
+            axes.set_xlabel("retention α of the feature")
         left, right = panels
         inside = (edges >= retentions[0]) & (edges <= retentions[-1])
         left.plot(edges[inside], strengths[inside], color=BLACK, linewidth=1.4)
         _draw_points(left, points)
-        left.set_ylabel("strength φ of the task's feature")
+        left.set_ylabel("strength φ of the feature")
         left.set_title("no weight decay")
         right.set_title(f"weight decay {weight_decay:g}")
         for axes, text, place in (
@@ -92,7 +94,7 @@ def draw_phase(
                 bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "linewidth": 0},
             )
         bar = figure.colorbar(ScalarMappable(norm, colors), ax=panels, pad=0.02, extend="both")
-        bar.set_label("log2 of labels needed after / before the head")
+        bar.set_label("log2 of labels, after / before")
         figure.legend(loc="outside upper left", ncols=3)
 
 

@@ -10,6 +10,5 @@
 * `heads/`: linear heads on frozen features.
 * `encoders/`: accuracies, geometry and planes of trained encoders.
 * `joint/`: linear heads trained with their encoder, from what their steps recorded.
-* `observers`: theory's quantities looked at while `ssljax` trains.
 * `rows`: accuracies and statistics as rows, with their sampling information.
 """

@@ -9,5 +9,5 @@
 * `comparison`: whether theory explains a linear head.
 * `phase`: a map of which layer serves a task, with simulations.
 * `spectra`: layer spectra that a run measured, drawn.
-* `train`: `ssljax train` with theory's observers.
+* `train`: `ssljax train` with `observers` of theory's quantities.
 """

@@ -277,11 +277,12 @@ def describe_phase(grid: Grid, found: Phase) -> tuple[str, ...]:
             f" {np.mean(smaller):.1%} of its points."
         )
     if winners.clear.min() > 0:
+        ends = dict.fromkeys((winners.clear.min(), winners.clear.max()))
+        counts = " to ".join(f"{count:.0f}" for count in ends)
         lines.append(
             f"The layer that the map names classifies better at {np.mean(winners.right):.1%} of the"
-            f" {winners.clear.min():.0f} to {winners.clear.max():.0f} simulated points (of"
-            f" {len(found.points)}) that are clear of noise; the better constant answer is right at"
-            f" {np.mean(winners.constant):.1%} of them."
+            f" {counts} simulated points (of {len(found.points)}) that are clear of noise; the"
+            f" better constant answer is right at {np.mean(winners.constant):.1%} of them."
         )
     return tuple(lines)
 

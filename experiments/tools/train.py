@@ -3,7 +3,7 @@
 import argparse
 
 from experiments.errors import InputError
-from experiments.measure.observers import OBSERVABLES, observers_of
+from experiments.tools.observers import OBSERVABLES, observers_of
 from ssljax.cli.main import main as ssljax_main
 from ssljax.config.config import Config
 from ssljax.training.observers import Observer

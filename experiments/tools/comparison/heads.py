@@ -8,25 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.tools.comparison.sources import HeadSource, Views, Weights
-from ssljax.measure.settle import settle_head, settling_path
+from experiments.measure.heads.banks import Views, as_float64, measure_moments
+from experiments.measure.heads.settle import Weights, settle
+from experiments.measure.heads.spectra import RANGE_TOLERANCE, predict_grams
+from experiments.tools.comparison.sources import HeadSource
 from theory.comparison.nulls import prediction_nulls
 from theory.comparison.verdict import JointVerdict, judge_head
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams, layer_spectra
 from theory.linalg.whitening import generalized_eigenpairs
-from theory.losses.quadratic import spectral_loss
 from theory.moments.alignment import noise_floor
-from theory.moments.moments import Moments, moments_from_views
-from theory.optimum.decay import decayed_optimum
-from theory.optimum.quadratic import quadratic_optimum
+from theory.moments.moments import Moments
 from theory.optimum.thresholds import decay_thresholds
 
-OVERSHOOT = 1.25
 SETTLING_STEPS = 4000
 SETTLING_RATE = 0.01
-# Features are float32: directions below this share of the largest variance are rounding.
-RANGE_TOLERANCE = 1e-6
+RIVALS = {
+    "rival:no_decay": "theory without weight decay",
+    "rival:feature": "the feature's own variances",
+}
+"""By variant of `measure.heads.spectra.predict_grams`."""
 
 
 class HeadPrediction(NamedTuple):
@@ -111,32 +112,10 @@ def compare_source(
             source.settling_views - center,
             seed,
             weight_decay=decay,
-            num_steps=settling_steps,
+            steps=settling_steps,
+            learning_rate=SETTLING_RATE,
         )
     return compare_head(views, weights, weight_decay=decay, untrained=source.untrained, seed=seed)
-
-
-def settle(
-    weights: Weights, views: Views, seed: int, *, weight_decay: float, num_steps: int
-) -> Weights:
-    """Return a head trained on by stochastic descent under the spectral loss.
-
-    Args:
-      weights: W_1 ... W_L to start from, (out, in).
-      views: Features of several views of each image, centered.
-      seed: Randomness of the batches.
-      weight_decay: Final coefficient X; `ssljax.measure.settle.settling_path` leads to it.
-      num_steps: Steps.
-    """
-    settled = settle_head(
-        tuple(jnp.asarray(weight, jnp.float32) for weight in weights),
-        jnp.asarray(views, jnp.float32),
-        jax.random.key(seed),
-        settling_path(
-            num_steps, learning_rate=SETTLING_RATE, weight_decay=weight_decay, overshoot=OVERSHOOT
-        ),
-    )
-    return tuple(np.asarray(weight) for weight in settled)
 
 
 def compare_head(
@@ -160,17 +139,15 @@ def compare_head(
       seed: Randomness of the rotation and gauge nulls.
     """
     with jax.enable_x64(True):
-        moments = moments_from_views(jnp.asarray(views, jnp.float64))
-        chain = tuple(jnp.asarray(weight, jnp.float64) for weight in weights)
+        moments = measure_moments(views)
+        chain = as_float64(weights)
         rank = min(weight.shape[0] for weight in weights)
         prediction = predict_head(moments, len(chain), rank, weight_decay)
         nulls = prediction_nulls(
             jax.random.key(seed), jnp.asarray(prediction.grams), moments.covariance
         )
         if untrained is not None:
-            nulls["untrained"] = chain_layer_grams(
-                tuple(jnp.asarray(weight, jnp.float64) for weight in untrained)
-            )
+            nulls["untrained"] = chain_layer_grams(as_float64(untrained))
         verdict = judge_head(jnp.asarray(prediction.grams), chain, moments.covariance, nulls)
         measured = np.asarray(layer_spectra(moments.covariance, chain_layer_grams(chain)[-1:])[1])
         assert moments.mean is not None
@@ -188,32 +165,25 @@ def predict_head(moments: Moments, depth: int, rank: int, weight_decay: float) -
       weight_decay: Coefficient X.
     """
     covariance, cross = moments.covariance, moments.cross_covariance
-    loss = spectral_loss(covariance, cross)
-    # The path of `settle`: up to the overshoot, then back.
-    path = (0.0, OVERSHOOT * weight_decay, weight_decay)
-    optimum = decayed_optimum(
-        loss,
-        weight_decay=weight_decay,
-        depth=depth,
-        rank=rank,
-        path=path,
-        range_tolerance=RANGE_TOLERANCE,
-    )
-    undecayed = quadratic_optimum(loss, rank=rank, range_tolerance=RANGE_TOLERANCE)
+    # The path of `settle`: past the final decay, then back.
+    wholes = predict_grams(moments, depth, weight_decay, rank)
+    sizes = {
+        variant: np.asarray(layer_spectra(covariance, jnp.asarray(gram)[None])[1])
+        for variant, gram in wholes.items()
+    }
+    own = sizes["theory"]
     modes = generalized_eigenpairs(covariance, cross, range_tolerance=RANGE_TOLERANCE)
-    sizes = np.asarray(layer_spectra(covariance, optimum.gram[None])[1])
-    kept = int(np.sum(sizes > 1e-3 * max(sizes[0], 1e-30)))
+    kept = int(np.sum(own > 1e-3 * max(own[0], 1e-30)))
     weakest = float(modes.values[max(kept - 1, 0)])
     thresholds = decay_thresholds(jnp.ones(1), jnp.full(1, max(weakest, 1e-6)), depth=depth)
-    rivals = {"the feature's own variances": np.linalg.eigvalsh(covariance)[::-1]}
-    if weight_decay > 0:
-        free = np.asarray(layer_spectra(covariance, undecayed.gram[None])[1])
-        rivals = {"theory without weight decay": free} | rivals
+    rivals = {words: sizes[variant] for variant, words in RIVALS.items()}
+    if not weight_decay:
+        del rivals[RIVALS["rival:no_decay"]]
     assert moments.images is not None
     assert moments.views is not None
     return HeadPrediction(
-        grams=np.asarray(layer_grams(optimum.gram, depth)),
-        modes=sizes,
+        grams=np.asarray(layer_grams(wholes["theory"], depth)),
+        modes=own,
         gap=float(jnp.ravel(thresholds.gap_fraction)[0]) * weakest,
         floor=noise_floor(covariance.shape[0], int(moments.images), int(moments.views)),
         rivals=rivals,

@@ -8,18 +8,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-from jaxtyping import Float
 
 from experiments.errors import InputError
+from experiments.measure.heads.banks import Views
+from experiments.measure.heads.settle import Weights
 from ssljax.config.config import Config
 from ssljax.data.datasets import load_dataset
 from ssljax.losses.table import LOSSES
 from ssljax.measure.features import view_features
 from ssljax.runs.saved_run import Run, load_run
 from ssljax.training.state import make_state
-
-Views = Float[np.ndarray, "images views width"]
-Weights = tuple[Float[np.ndarray, "_ _"], ...]
 
 MAX_IMAGES = 10_000
 PREDICTED_LOSS = "spectral"

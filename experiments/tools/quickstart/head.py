@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.core.measurements import Measurement
 from experiments.measure.subject import Curve
-from experiments.tools.comparison.heads import HeadOutcome, compare_source
+from experiments.tools.comparison.heads import RIVALS, HeadOutcome, compare_source
 from experiments.tools.comparison.sources import read_run
 from experiments.tools.quickstart.linear import distance_rows, law_rows
 from experiments.tools.quickstart.settings import (
@@ -19,11 +19,6 @@ from experiments.tools.quickstart.settings import (
     make_key,
 )
 from ssljax.runs.fit import fit
-
-RIVALS = {
-    "theory without weight decay": "rival:no_decay",
-    "the feature's own variances": "rival:feature",
-}
 
 
 def measure_head(size: Size, seed: int, runs: Path) -> Iterator[Measurement | Curve]:
@@ -54,8 +49,9 @@ def _head_rows(seed: int, outcome: HeadOutcome, head: str) -> Iterator[Measureme
     yield from exact_rows(
         make_key(HEAD, seed, "size_error", "theory", head=head), outcome.size_error
     )
+    variants = {words: variant for variant, words in RIVALS.items()}
     for name, error in outcome.rival_errors.items():
-        yield from exact_rows(make_key(HEAD, seed, "size_error", RIVALS[name], head=head), error)
+        yield from exact_rows(make_key(HEAD, seed, "size_error", variants[name], head=head), error)
     for variant, number, sizes in (
         ("theory", verdict.predicted_count, outcome.prediction.modes),
         ("trained", verdict.measured_count, outcome.measured_modes),

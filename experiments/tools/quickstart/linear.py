@@ -32,7 +32,7 @@ from theory.layers.grams import layer_spectra
 from theory.linalg.factors import factor_layer_grams
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.losses.quadratic import QuadraticLoss, spectral_loss
-from theory.moments.alignment import noise_floor
+from theory.moments.alignment import crossfit_alignment, noise_floor
 from theory.moments.moments import Moments
 
 LAYERS = ("input", "head1", "head2", "embedding")
@@ -60,6 +60,7 @@ class Forecast(NamedTuple):
       covariance: Σ of the pixels.
       readers: What reads the size n of a mode off a Gram, a column a mode; nothing is sorted.
       alignments: Of the modes compared, descending.
+      above_noise: Number of modes whose cross-fitted alignment is above sampling noise.
       grams: Layer Grams at every recorded moment, (records, depth, dim, dim).
       sizes: n of each mode there, (records, modes).
       shallow: The same of a network of two layers: a rival while modes grow.
@@ -69,6 +70,7 @@ class Forecast(NamedTuple):
     covariance: jax.Array
     readers: jax.Array
     alignments: jax.Array
+    above_noise: int
     grams: jax.Array
     sizes: Float[np.ndarray, "records modes"]
     shallow: Float[np.ndarray, "records modes"]
@@ -162,6 +164,7 @@ def predict(measured: Mapping[str, np.ndarray], start: float, times: np.ndarray)
         covariance,
         readers,
         jnp.asarray(modes.values)[:count],
+        int(jnp.sum(crossfit_alignment(moments) > floor)),
         grams,
         np.asarray(jax.vmap(lambda gram: _read_sizes(readers, gram))(grams[:, -1])),
         np.asarray(jax.vmap(lambda gram: _read_sizes(readers, gram))(shallow)),
@@ -197,7 +200,8 @@ def compare_layers(
         modes: judge_head(final, chain, covariance, nulls, num_modes=modes)
         for modes in dict.fromkeys((count, min(LEADING_MODES, count)))
     }
-    yield from exact_rows(make_key(LINEAR, seed, "modes", "theory"), count)
+    for variant, number in (("theory", count), ("moments", forecast.above_noise)):
+        yield from exact_rows(make_key(LINEAR, seed, "modes", variant), number)
     yield from law_rows(LINEAR, seed, verdicts[count])
     for modes, verdict in verdicts.items():
         settings = {"given": "moments"} | ({"modes": "leading"} if modes < count else {})

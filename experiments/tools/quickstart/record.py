@@ -114,6 +114,19 @@ _LINEAR = (
         unit="percent",
         role="noted",
     ),
+    *(
+        _contrast(
+            f"linear network: {words}",
+            Row(LINEAR, "modes", variant=variant),
+            f"{{}} {words}.",
+            unit="modes",
+            role="noted",
+        )
+        for variant, words in (
+            ("theory", "are compared: their alignment is above 0.1"),
+            ("moments", "have a cross-fitted alignment above sampling noise"),
+        )
+    ),
 )
 
 

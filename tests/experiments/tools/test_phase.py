@@ -104,7 +104,7 @@ def test_sentences_count_what_was_found():
     assert "75.0% of the map" in first
     assert "50.0%" in first
     assert "at 50.0% of its points" in second
-    assert "at 66.7% of the 3 to 3 simulated points (of 4)" in third
+    assert "at 66.7% of the 3 simulated points (of 4)" in third
 
 
 @pytest.mark.slow

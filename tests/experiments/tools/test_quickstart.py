@@ -50,6 +50,7 @@ def test_what_is_compared_of_a_linear_network_is_what_the_report_reads():
             covariance=jnp.eye(dim),
             readers=jnp.eye(dim)[:, :modes],
             alignments=jnp.linspace(1.0, 0.3, modes),
+            above_noise=modes,
             grams=grams,
             sizes=growth[:, :modes],
             shallow=growth[:, :modes] ** 1.1,

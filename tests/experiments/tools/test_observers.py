@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.errors import InputError
-from experiments.measure.observers import (
+from experiments.networks.observers import make_noise_observer
+from experiments.tools.observers import (
     defect_observer,
     observers_of,
     rank_observer,
 )
-from experiments.networks.observers import make_noise_observer
 from experiments.tools.train import run_train
 from ssljax.augment.policies import NOISE_POLICY
 from ssljax.config.config import Config, EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
