@@ -11,10 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from experiments.core.measurements import Measurement
+from experiments.measure.linear.descent import descend_layers
 from experiments.measure.rows import exact_row
 from experiments.measure.simulated_tasks import (
     OTHER_STRENGTHS,
@@ -27,10 +27,9 @@ from experiments.measure.subject import Curve, Subject
 from experiments.networks.settings import HEAD_DEPTHS, MAP_RETENTIONS, MAP_STRENGTHS
 from theory.downstream.layer_choice import head_disadvantages, sample_indicators
 from theory.downstream.phase_map import phase_map
-from theory.dynamics.descent import descend
 from theory.layers.chain import chain_layer_grams
 from theory.layers.grams import layer_grams, minimum_norm_layers
-from theory.losses.quadratic import QuadraticLoss, quadratic_value, spectral_loss
+from theory.losses.quadratic import spectral_loss
 from theory.moments.data_models import FeatureModel, resampling_moments
 from theory.optimum.decay import decayed_optimum
 from theory.optimum.quadratic import quadratic_optimum
@@ -197,8 +196,8 @@ def descend_under_decay(depth: int, steps: int) -> float:
     limits = np.asarray(decay_thresholds(scale, alignment, depth=depth).saddle_node)
     decay = DESCENT_SHARE * float(limits.max())
     start = tuple(map(jnp.asarray, minimum_norm_layers(quadratic_optimum(loss).factor, depth)))
-    path = descend(Partial(_map_loss, loss), start, DESCENT_RATE, steps, weight_decay=decay)
-    found = jnp.asarray(chain_layer_grams(tuple(layer[-1] for layer in path)))
+    end = descend_layers(moments, start, DESCENT_RATE, steps, weight_decay=decay)
+    found = jnp.asarray(chain_layer_grams(end))
     optimum = decayed_optimum(loss, weight_decay=decay, depth=depth)
     expected = jnp.asarray(layer_grams(optimum.gram, depth))
     sizes = jnp.linalg.norm(expected, axis=(1, 2))
@@ -221,7 +220,3 @@ def _served_before(depth: int) -> np.ndarray:
     layers = jnp.array([(depth - 1) / depth, 1.0])
     labels = np.asarray(sample_indicators(weights, variances, model.strength, layers))
     return np.flatnonzero(labels[:, 0] < labels[:, 1])
-
-
-def _map_loss(loss: QuadraticLoss, end_to_end: Array) -> Array:
-    return jnp.asarray(quadratic_value(loss, end_to_end.T @ end_to_end))
