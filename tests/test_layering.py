@@ -76,13 +76,8 @@ def _names_used(path):
     return used
 
 
-# What measurements of experiments that are not written yet will use, or what goes with them.
-AWAITED = {
-    *("corrupt", "orbit_covariance", "suppression", "singular_value_effective_rank"),
-    *("threshold_rank", "participation_ratio", "relu_local_map", "row_subspace"),
-    *("random_overlap", "captured_energy", "tangent_cosine_squared", "encoder_defect"),
-    *("stationary_imbalance", "balance_memory", "resampling_views"),
-}
+AWAITED = {"encoder_defect"}
+"""Public functions that a measurement is still to be written for."""
 
 
 def test_every_public_function_has_a_user_besides_its_own_test():

@@ -159,30 +159,3 @@ def orbit_tangents(
 
     directions = jnp.diag(scales.astype(images.dtype))
     return jnp.swapaxes(jax.vmap(push_along)(directions), 0, 1)
-
-
-def orbit_covariance(tangents: Float[Array, "batch generators dim"]) -> Float[Array, "dim dim"]:
-    r"""Return a representation's within-orbit covariance, to first order in the strength.
-
-    ``(1 / 3) mean_i T_i^T T_i``: coordinates that are independent and uniform on [-1, 1] times
-    the tangents' scales have variance 1/3 each, and a view is ``f(x_i) + theta T_i`` up to second
-    order.
-
-    Args:
-        tangents: from `orbit_tangents`, scaled by ``strength * generator_scales(policy)``.
-
-    Returns:
-        The covariance of a view around its image's mean view, averaged over images; its trace is
-        the mean squared distance. Contributions of single generators are those of their own
-        tangents alone.
-
-    Accuracy:
-        The relative error is of second order in the strength, since the coordinates are
-        symmetric: terms of odd order vanish. Discrete and pixelwise changes (flip, grayscale,
-        masks, noise) are not in it.
-
-    Source:
-        Derived; the delta method.
-    """
-    second = jnp.einsum("bkd,bke->de", tangents, tangents, precision=jax.lax.Precision.HIGHEST)
-    return second / (3 * len(tangents))

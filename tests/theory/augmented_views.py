@@ -65,6 +65,18 @@ def operator_views(
     return jnp.take_along_axis(outputs, drawn[:, :, None], axis=1)
 
 
+def resampling_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
+    """Views with signs drawn afresh; see `theory.moments.data_models.resampling_moments`."""
+    keys = jax.random.split(key, 5)
+    shape = (images, views, model.strength.shape[0])
+    signs = jax.random.rademacher(keys[0], (images, 1, shape[2]), float)
+    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
+    features = jnp.where(kept, signs, jax.random.rademacher(keys[2], shape, float))
+    shared = model.shared_noise * jax.random.normal(keys[3], (images, 1, shape[2]), float)
+    noise = model.view_noise * jax.random.normal(keys[4], shape, float)
+    return model.strength[None, None, :] * features + shared + noise
+
+
 def dropping_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
     """Views with features set to zero; see `theory.moments.data_models.dropping_moments`."""
     keys = jax.random.split(key, 4)

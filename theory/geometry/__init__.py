@@ -4,7 +4,6 @@ In reading order:
 
 * `invariance`: share of a representation's variance that is augmentation, by direction.
 * `ranks`: effective ranks, each with its definition in its name.
-* `subspaces`: angles between subspaces, and the energy that a projector captures.
-* `relu_projector`: the affine map that a ReLU projector is around a feature.
+* `subspaces`: how much of one lies in another.
 * `water_filling`: the optimal linear projector of cosine InfoNCE.
 """

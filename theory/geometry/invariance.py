@@ -192,20 +192,6 @@ def view_invariance_defect(views: Views) -> Scalar:
     return jnp.trace(within) / (jnp.trace(within) + jnp.trace(between))
 
 
-def suppression(embedding_defect: float | Scalar, feature_defect: float | Scalar) -> Scalar:
-    """Return the projector suppression R = I(embedding) / I(feature).
-
-    Args:
-      embedding_defect: I of the embedding.
-      feature_defect: I of the feature, measured at the same strength; > 0.
-
-    Returns:
-      R: below 1 the head removes augmentation, above 1 it amplifies it. R crosses 1 from above
-      as the strength of training grows.
-    """
-    return jnp.asarray(embedding_defect) / jnp.asarray(feature_defect)
-
-
 @compiled()
 def augmentation_fractions(
     within: Matrix, covariance: Matrix, *, range_tolerance: float | Scalar = 1e-10

@@ -6,43 +6,12 @@ says; the caller centers.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Matrix, Scalar, Spectrum, compiled, require_float64
 from theory.linalg.spectral import singular_values, symmetric_eigenvalues
 
 Embeddings = Float[Arr, "examples dim"]
-
-
-@compiled()
-def singular_value_effective_rank(singular_values: Spectrum) -> Scalar:
-    r"""Return the entropy effective rank of a matrix, in the singular-value convention.
-
-    :math:`\exp(-\sum_k p_k \log p_k)` with :math:`p_k = s_k / \sum_j s_j`. Never smaller than
-    `variance_effective_rank` of the squared values.
-
-    Args:
-      singular_values: s of the matrix, centered or not as the caller decides; >= 0, any scale.
-
-    Returns:
-      A number between 1 and the number of nonzero values; nan when all are zero.
-
-    Accuracy:
-      Exact to rounding; zeros count as nothing.
-
-    Source:
-      Roy and Vetterli, *The effective rank*, EUSIPCO 2007.
-
-    Example:
-      Half of the directions carry everything, so half of the dimensions count:
-
-      >>> import jax, numpy as np
-      >>> with jax.enable_x64(True):
-      ...     print(round(float(singular_value_effective_rank(np.array([3.0, 3.0, 0.0, 0.0]))), 6))
-      2.0
-    """
-    require_float64(singular_values=singular_values)
-    return exponential_entropy(spectrum_shares(singular_values))
 
 
 @compiled()
@@ -66,75 +35,15 @@ def variance_effective_rank(variances: Spectrum) -> Scalar:
       Roy and Vetterli, *The effective rank*, EUSIPCO 2007, with squared singular values.
 
     Example:
-      Squaring sharpens a spectrum, so the variance convention never counts more:
+      Two equal variances, and a third too small to count:
 
       >>> import jax, numpy as np
-      >>> s = np.array([2.0, 1.0])
       >>> with jax.enable_x64(True):
-      ...     print(float(variance_effective_rank(s**2)) < float(singular_value_effective_rank(s)))
-      True
+      ...     print(round(float(variance_effective_rank(np.array([3.0, 3.0, 1e-9]))), 6))
+      2.0
     """
     require_float64(variances=variances)
     return exponential_entropy(spectrum_shares(variances))
-
-
-@compiled()
-def threshold_rank(singular_values: Spectrum, relative_threshold: float | Scalar) -> Int[Arr, ""]:
-    """Return the number of singular values above a fraction of the largest one.
-
-    The sign of a trend can depend on the threshold and on the definition of rank: fix both
-    before looking.
-
-    Args:
-      singular_values: s of the matrix; >= 0, any order. (For eigenvalues of a covariance
-        square the threshold.)
-      relative_threshold: epsilon in (0, 1); usual values 1e-1, 1e-2, 1e-3.
-
-    Returns:
-      #{k : s_k > epsilon max(s)}, shape ().
-
-    Accuracy:
-      Exact; not differentiable.
-
-    Source:
-      Standard numerical rank.
-
-    Example:
-      >>> import jax, numpy as np
-      >>> with jax.enable_x64(True):
-      ...     print(int(threshold_rank(np.array([1.0, 0.05, 1e-4]), 1e-2)))
-      2
-    """
-    require_float64(singular_values=singular_values)
-    return jnp.sum(jnp.asarray(singular_values) > relative_threshold * jnp.max(singular_values))
-
-
-@compiled()
-def participation_ratio(variances: Spectrum) -> Scalar:
-    r"""Return the participation ratio :math:`(\sum_k\lambda_k)^2/\sum_k\lambda_k^2` of variances.
-
-    The order-2 relative of `variance_effective_rank`, never larger than it.
-
-    Args:
-      variances: Eigenvalues of a covariance; >= 0, any scale.
-
-    Returns:
-      A number between 1 and the number of nonzero values; nan when all are zero.
-
-    Accuracy:
-      Exact to rounding.
-
-    Source:
-      Standard (the inverse Simpson index of the shares).
-
-    Example:
-      >>> import jax, numpy as np
-      >>> with jax.enable_x64(True):
-      ...     print(round(float(participation_ratio(np.array([1.0, 1.0, 1.0, 0.0]))), 6))
-      3.0
-    """
-    require_float64(variances=variances)
-    return 1.0 / jnp.sum(spectrum_shares(variances) ** 2)
 
 
 @compiled()

@@ -144,31 +144,3 @@ def stationary_imbalance(
         )
     gain = learning_rate / (weight_decay * (2.0 - learning_rate * weight_decay))
     return gain * (upper_moment - lower_moment)
-
-
-def balance_memory(
-    learning_rates: Float[Arr, " steps"], weight_decay: float | Scalar, momentum: float = 0.0
-) -> Float[Arr, ""]:
-    r"""Return the fraction :math:`e^{-2\lambda \sum \eta/(1-\beta)}` left of the first imbalance.
-
-    Below e^{-6}, where λ∫η_eff ≥ 3, a head has forgotten how it was initialized.
-
-    Args:
-      learning_rates: η of every step.
-      weight_decay: λ.
-      momentum: Heavy-ball momentum β in [0, 1).
-
-    Returns:
-      Fraction in (0, 1].
-
-    Accuracy:
-      Flow limit; plain SGD gives Π(1 − ηλ)².
-
-    Source:
-      Derived.
-
-    Example:
-      >>> round(float(balance_memory(jnp.full(1000, 0.03), 0.1)), 4)
-      0.0025
-    """
-    return jnp.exp(-2.0 * weight_decay * jnp.sum(jnp.asarray(learning_rates)) / (1.0 - momentum))

@@ -8,15 +8,13 @@ the two differ in what a network makes of the feature.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float
 
 from theory.linalg.arrays import Arr, Scalar, compiled, require_float64
 from theory.moments.moments import Moments
 
 Features = Float[Arr, " dim"]
-Views = Float[Arr, "images views dim"]
 
 
 class FeatureModel(NamedTuple):
@@ -60,6 +58,7 @@ def resampling_moments(model: FeatureModel) -> Moments:
     Example:
       Augmentation that resamples a feature lowers its weight:
 
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     model = FeatureModel(jnp.ones(2), jnp.array([1.0, 0.5]), view_noise=1.0)
       ...     moments = resampling_moments(model)
@@ -94,6 +93,7 @@ def dropping_moments(model: FeatureModel) -> Moments:
       Derived.
 
     Example:
+      >>> import jax
       >>> with jax.enable_x64(True):
       ...     moments = dropping_moments(FeatureModel(jnp.ones(2), jnp.array([1.0, 0.5])))
       ...     variance, shared = map(jnp.diagonal, (moments.covariance, moments.cross_covariance))
@@ -105,17 +105,6 @@ def dropping_moments(model: FeatureModel) -> Moments:
     return _diagonal_moments(model, model.retention * squares, model.retention**2 * squares)
 
 
-def resampling_views(key: PRNGKeyArray, model: FeatureModel, images: int, views: int) -> Views:
-    """Sample of images and their views with features resampled; see `resampling_moments`."""
-    _require_float64(model)
-    keys = jax.random.split(key, 5)
-    shape = (images, views, model.strength.shape[0])
-    signs = _draw_signs(keys[0], (images, 1, shape[2]))
-    kept = jax.random.bernoulli(keys[1], model.retention[None, None, :], shape)
-    features = jnp.where(kept, signs, _draw_signs(keys[2], shape))
-    return _add_noise(keys[3:], model, features, shape)
-
-
 def _require_float64(model: FeatureModel) -> None:
     require_float64(**model._asdict())
 
@@ -124,13 +113,3 @@ def _diagonal_moments(model: FeatureModel, variance: Features, shared: Features)
     common = shared + model.shared_noise**2
     noise = model.shared_noise**2 + model.view_noise**2
     return Moments(jnp.diag(variance + noise), jnp.diag(common), mean=jnp.zeros_like(variance))
-
-
-def _draw_signs(key, shape):
-    return jax.random.rademacher(key, shape, float)
-
-
-def _add_noise(keys, model, features, shape):
-    shared = model.shared_noise * jax.random.normal(keys[0], (shape[0], 1, shape[2]), float)
-    noise = model.view_noise * jax.random.normal(keys[1], shape, float)
-    return model.strength[None, None, :] * features + shared + noise

@@ -20,12 +20,9 @@ from theory.geometry.invariance import (
 )
 from theory.geometry.ranks import (
     lidar,
-    participation_ratio,
     rankme,
-    singular_value_effective_rank,
     variance_effective_rank,
 )
-from theory.geometry.relu_projector import relu_local_map
 from theory.geometry.subspaces import (
     subspace_overlap,
 )
@@ -47,7 +44,6 @@ SPECTRUM = np.array([2.0, 1.1, 0.6, 0.2])
 FRACTIONS = np.array([0.1, 0.3, 0.55, 0.8])
 BASIS = np.linalg.qr(RNG.standard_normal((4, 3)))[0]
 TURNED = np.linalg.qr(RNG.standard_normal((4, 2)))[0]
-POINT = RNG.standard_normal(4)
 
 
 def stacked(gram):
@@ -55,9 +51,7 @@ def stacked(gram):
 
 
 CASES = {
-    "singular_value_effective_rank": (singular_value_effective_rank, SPECTRUM),
     "variance_effective_rank": (variance_effective_rank, SPECTRUM),
-    "participation_ratio": (participation_ratio, SPECTRUM),
     "rankme": (rankme, WIDE),
     "lidar": (lambda x: lidar(x, OTHER), POSITIVE),
     "orbit_covariances": (orbit_covariances, VIEWS),
@@ -78,10 +72,6 @@ CASES = {
     "isotropic_null": (lambda x: isotropic_null(stacked(x), BASIS), POSITIVE),
     "wrong_depth_null": (lambda x: wrong_depth_null(x, 2, 3), POSITIVE),
     "subspace_overlap": (lambda x: subspace_overlap(x, TURNED), BASIS),
-    "relu_local_map": (
-        lambda x: relu_local_map((SQUARE, WIDE), (SPECTRUM, SPECTRUM[:3]), x).slope @ x,
-        POINT,
-    ),
     "encoder_gains": (lambda x: encoder_gains(x, 1, 2), SPECTRUM),
     "encoder_defect": (lambda x: encoder_defect(SPECTRUM, x, SPECTRUM, 1, 2), FRACTIONS),
 }

@@ -9,7 +9,6 @@ from theory.geometry.invariance import (
     augmentation_fractions,
     invariance_defect,
     orbit_covariances,
-    suppression,
     view_invariance_defect,
     within_covariance,
 )
@@ -62,7 +61,6 @@ def test_defect_has_the_expected_ends_and_ignores_scale_and_rotation():
     assert float(invariance_defect(total, total)) == 0.0
     assert float(invariance_defect(total, np.zeros_like(total))) == 1.0
     assert float(view_invariance_defect(np.repeat(views[:, :1], 3, axis=1))) < 1e-15
-    np.testing.assert_allclose(float(suppression(0.1, 0.2)), 0.5)
 
 
 def test_augmentation_fractions_solve_the_generalized_problem():

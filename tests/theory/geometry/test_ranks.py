@@ -1,4 +1,4 @@
-"""Ranks: laws, a NumPy twin, and the published numbers of one matrix under four definitions."""
+"""Ranks: laws, a NumPy twin, and the published numbers of one matrix under three definitions."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,7 @@ from tests import reference
 from theory.geometry.invariance import augmentation_fractions, orbit_covariances
 from theory.geometry.ranks import (
     lidar,
-    participation_ratio,
     rankme,
-    singular_value_effective_rank,
-    threshold_rank,
     variance_effective_rank,
 )
 from theory.linalg.errors import InputError
@@ -31,28 +28,25 @@ def entropy_rank(shares):
 @settings(deadline=None, max_examples=15)
 @given(values=spectra, scale=st.floats(1e-3, 1e3))
 def test_ranks_ignore_scale_and_are_ordered(values, scale):
-    by_singular_value = float(singular_value_effective_rank(values))
-    by_variance = float(variance_effective_rank(values**2))
-    participation = float(participation_ratio(values**2))
-    assert 1 - 1e-9 <= participation <= by_variance * (1 + 1e-12)
-    assert by_variance <= by_singular_value * (1 + 1e-12)
-    assert by_singular_value <= len(values) * (1 + 1e-12)
-    np.testing.assert_allclose(
-        float(singular_value_effective_rank(scale * values)), by_singular_value, rtol=1e-12
-    )
-    np.testing.assert_allclose(by_singular_value, entropy_rank(values / values.sum()), rtol=1e-12)
+    rank = float(variance_effective_rank(values))
+    participation = np.sum(values) ** 2 / np.sum(values**2)
+    assert 1 - 1e-9 <= participation <= rank * (1 + 1e-12)
+    # Squaring sharpens a spectrum.
+    assert float(variance_effective_rank(values**2)) <= rank * (1 + 1e-12) <= len(values) + 1e-9
+    np.testing.assert_allclose(float(variance_effective_rank(scale * values)), rank, rtol=1e-12)
+    np.testing.assert_allclose(rank, entropy_rank(values / values.sum()), rtol=1e-12)
 
 
 def test_zero_directions_change_no_rank_and_no_gradient():
     values = np.array([3.0, 2.0, 0.5])
     padded = np.append(values, [0.0, 0.0])
-    for rank in (singular_value_effective_rank, variance_effective_rank, participation_ratio):
-        np.testing.assert_allclose(float(rank(padded)), float(rank(values)), rtol=1e-14)
-        gradient = jax.grad(rank)(jnp.asarray(padded))
-        np.testing.assert_allclose(
-            gradient[:3], jax.grad(rank)(jnp.asarray(values)), rtol=1e-12, atol=1e-14
-        )
-        assert np.all(np.isfinite(gradient))
+    rank = variance_effective_rank
+    np.testing.assert_allclose(float(rank(padded)), float(rank(values)), rtol=1e-14)
+    gradient = jax.grad(rank)(jnp.asarray(padded))
+    np.testing.assert_allclose(
+        gradient[:3], jax.grad(rank)(jnp.asarray(values)), rtol=1e-12, atol=1e-14
+    )
+    assert np.all(np.isfinite(gradient))
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +56,12 @@ def power_law():
     return noise * np.arange(1, 513) ** -0.5 + 3.0, noise
 
 
-def test_one_matrix_has_the_four_published_ranks(power_law):
+def test_one_matrix_has_the_published_ranks(power_law):
     matrix, _ = power_law
     centered = np.linalg.svd(matrix - matrix.mean(0), compute_uv=False)
     np.testing.assert_allclose(float(rankme(matrix)), 20.1, atol=0.07)
     np.testing.assert_allclose(float(rankme(matrix, epsilon=1e-5)), 20.7, atol=0.07)
     np.testing.assert_allclose(float(variance_effective_rank(centered**2)), 113.6, atol=0.2)
-    np.testing.assert_allclose(float(singular_value_effective_rank(centered)), 402.1, atol=0.2)
 
 
 def test_rankme_of_isotropic_noise_shows_the_effect_of_epsilon(power_law):
@@ -104,16 +97,10 @@ def test_lidar_ignores_changes_of_features_and_ranks_inverse_augmentation_fracti
     np.testing.assert_allclose(found, entropy_rank(odds / np.sum(odds)), rtol=1e-9)
 
 
-def test_threshold_rank_counts_against_the_largest_value():
-    values = np.array([0.05, 10.0, 0.2, 1e-9])
-    assert int(threshold_rank(values, 1e-2)) == 2
-    assert int(threshold_rank(values, 1e-3)) == 3
-
-
 def test_ranks_compile_batch_and_refuse_float32():
     values = np.random.default_rng(3).uniform(0.1, 1.0, (4, 7))
-    batched = jax.jit(jax.vmap(singular_value_effective_rank))(values)
-    np.testing.assert_allclose(batched, [singular_value_effective_rank(v) for v in values])
+    batched = jax.jit(jax.vmap(variance_effective_rank))(values)
+    np.testing.assert_allclose(batched, [variance_effective_rank(v) for v in values])
     assert jax.jit(jax.vmap(rankme))(np.ones((2, 3, 2))).dtype == np.float64
     with pytest.raises(InputError, match="float32"):
         variance_effective_rank(values[0].astype(np.float32))

@@ -8,7 +8,6 @@ from scipy.integrate import solve_ivp
 
 from tests import reference
 from theory.layers.ledger import (
-    balance_memory,
     imbalance,
     imbalance_change,
     relative_imbalance,
@@ -97,13 +96,6 @@ def test_stationary_imbalance_is_the_fixed_point():
     np.testing.assert_allclose(end, approximate, rtol=RATE * DECAY)
     with pytest.raises(InputError, match="stationary"):
         stationary_imbalance(lower, upper, RATE, 0.0)
-
-
-def test_memory_is_what_decay_leaves_of_the_first_imbalance():
-    rates = jnp.full(1000, 0.01)
-    left = float(balance_memory(rates, 0.1))
-    np.testing.assert_allclose(left, (1 - 0.01 * 0.1) ** 2000, rtol=2e-3)
-    np.testing.assert_allclose(balance_memory(rates, 0.1, 0.5), left**2, rtol=1e-12)
 
 
 def _two_layer_flow(loss_gradient, decay, time):

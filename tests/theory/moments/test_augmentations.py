@@ -36,7 +36,7 @@ def _on_images(sampler, *arguments):
 def _feature_model(name, retention, view_noise, shared_noise=0.0):
     model = data_models.FeatureModel(STRENGTH, retention, view_noise, shared_noise)
     moments = getattr(data_models, f"{name}_moments")
-    sampler = {"resampling": data_models.resampling_views, "dropping": views.dropping_views}[name]
+    sampler = {"resampling": views.resampling_views, "dropping": views.dropping_views}[name]
     return lambda: moments(model), lambda key, count: sampler(key, model, count, 2)
 
 
