@@ -14,17 +14,17 @@ from ssljax.system.cpu import compiler_options
 IMAGES = 256
 
 
-def images() -> np.ndarray:
+def images(count: int = IMAGES) -> np.ndarray:
     """Images of 32x32 pixels in color, uint8, smooth as photographs are."""
     draws = np.random.default_rng(0)
-    coarse = draws.uniform(0, 255, (IMAGES, 8, 8, 3))
+    coarse = draws.uniform(0, 255, (count, 8, 8, 3))
     return np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2).astype(np.uint8)
 
 
-def two_views_256() -> Task:
+def two_views_256(count: int = IMAGES) -> Task:
     """Crop, flip, jitter with hue, and grayscale of 256 images, twice."""
-    stored = jnp.asarray(images())
-    identity = jnp.arange(IMAGES)
+    stored = jnp.asarray(images(count))
+    identity = jnp.arange(count)
 
     def views(key, step, stored):
         pixels = stored.astype(jnp.float32) / 255

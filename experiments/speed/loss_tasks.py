@@ -18,9 +18,9 @@ def embeddings(pairs: int) -> tuple[np.ndarray, np.ndarray]:
     return tuple(draws.randn(pairs, 128).astype(np.float32) for _ in range(2))  # pyright: ignore[reportReturnType]
 
 
-def nt_xent_512() -> Task:
+def nt_xent_512(pairs: int = 512) -> Task:
     """NT-Xent of 512 pairs of width 128, and its gradient."""
-    views = tuple(map(jax.numpy.asarray, embeddings(512)))
+    views = tuple(map(jax.numpy.asarray, embeddings(pairs)))
     slope = jax.jit(
         jax.value_and_grad(lambda a, b: nt_xent(a, b, TEMPERATURE), argnums=(0, 1)),
     )

@@ -77,7 +77,13 @@ def modes_4() -> Task:
     return _modes(4)
 
 
-def _spectra(dim: int, rank: int) -> Task:
+def make_spectra_task(dim: int, rank: int) -> Task:
+    """Optimum of a rank and its layer spectra at depth 3, in float64.
+
+    Args:
+      dim: Of the moments.
+      rank: Of the optimum, at most half of `dim`.
+    """
     draws = np.random.default_rng(0)
     strengths = np.arange(1, dim + 1) ** -0.5
     factor = draws.normal(size=(dim, 2 * rank)) * strengths[:, None]
@@ -94,12 +100,12 @@ def _spectra(dim: int, rank: int) -> Task:
 
 def layer_spectra() -> Task:
     """Optimum of rank 128 and its layer spectra at dimension 3072."""
-    return _spectra(3072, 128)
+    return make_spectra_task(3072, 128)
 
 
 def layer_spectra_large() -> Task:
     """The same at dimension 10 000."""
-    return _spectra(10_000, 128)
+    return make_spectra_task(10_000, 128)
 
 
 def _flow_problem():
