@@ -1,5 +1,6 @@
 """Everything that has to be seen once on an accelerator, in one command and one JSON file.
 
+* `options`: of the command line.
 * `command`: the steps in order, each in a process of its own, within the minutes given.
 * `record`: the JSON file, rewritten whenever a result is there.
 * `steps`: the table of steps; `worker`: one of them in its process.

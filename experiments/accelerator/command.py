@@ -1,4 +1,4 @@
-"""The command: its options, the steps one after the other, and the answer in a few lines."""
+"""The command: the steps one after the other, and the answer in a few lines."""
 
 import argparse
 import contextlib
@@ -10,9 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from experiments.accelerator.options import choose_steps
 from experiments.accelerator.record import (
     describe_step,
     read_record,
@@ -23,13 +23,6 @@ from experiments.accelerator.worker import encode_request
 from experiments.core.provenance import describe_versions, read_checkout
 from experiments.errors import InputError
 
-EXAMPLES = """examples:
-  python -m experiments accelerator --minutes 10 --out runs/accelerator.json
-  python -m experiments accelerator --data cifar10.npz --steps device,training --minutes 30
-  python -m experiments accelerator --rehearse --steps device,tests,speed,training
-
-exit codes: 0 everything passed, 1 something did not, 2 no accelerator or input that cannot be used
-"""
 _LEAST_SECONDS = 5.0
 NO_DEVICE = (
     "JAX sees no accelerator here, only the CPU: install the driver and jax[cuda13] or jax[tpu], or"
@@ -37,33 +30,11 @@ NO_DEVICE = (
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to its parser."""
-    parser.add_argument("--minutes", type=float, default=10.0, help="time for all steps together")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/accelerator.json"),
-        help="the record, rewritten whenever a result is there",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="an .npz file of images and labels to train on; default: digits on scenes, drawn here",
-    )
-    parser.add_argument(
-        "--steps", default=",".join(STEPS), help="which steps, with commas, in this order"
-    )
-    parser.add_argument(
-        "--rehearse", action="store_true", help="at the smallest sizes, also without an accelerator"
-    )
-
-
 def run_accelerator(options: argparse.Namespace) -> int:
     """Run the steps in order; return the exit code.
 
     Args:
-      options: As `add_options` defines them.
+      options: Of `experiments.accelerator.options`.
 
     Returns:
       0 where everything passed, 1 where a test, a step or the tier did not.
@@ -107,20 +78,6 @@ def run_accelerator(options: argparse.Namespace) -> int:
     print(f"record: {path}")
     steps = read_record(path)["steps"]
     return int(any(has_failed(step) for step in steps.values()))
-
-
-def choose_steps(text: str) -> tuple[str, ...]:
-    """Return the steps that words with commas name, in the order of the table, `device` always.
-
-    Raises:
-      InputError: A word names no step.
-    """
-    words = {word.strip() for word in text.split(",") if word.strip()}
-    unknown = sorted(words - set(STEPS))
-    if unknown or not words:
-        given = f"--steps names {unknown[0]!r}" if unknown else "--steps names nothing"
-        raise InputError(f"{given}; wanted some of {', '.join(STEPS)}, with commas")
-    return tuple(name for name in STEPS if name in words or name == "device")
 
 
 def run_isolated(name: str, request: Request, command: Sequence[str] = ()) -> None:

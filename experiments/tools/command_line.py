@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiments.accelerator.options import EXAMPLES
+from experiments.accelerator.options import add_options as add_accelerator_options
 from experiments.core.runner import MeasureNetwork, NetworksFailedError
 from experiments.errors import InputError
 from experiments.tools.registry import EXPERIMENTS
@@ -148,6 +150,9 @@ def make_parser() -> argparse.ArgumentParser:
     spectra.add_argument("--out", type=Path, help="folder of the figures (the run folder)")
     _add_phase(add("phase", "map which layer serves a task better, and simulate it", PHASE_EXAMPLE))
     _add_speed(add("speed", "time ours beside peers from PyPI and stated targets"))
+    add_accelerator_options(
+        add("accelerator", "test, time and train on an accelerator, step by step", EXAMPLES)
+    )
     commands.add_parser(
         "train",
         add_help=False,
@@ -359,6 +364,12 @@ def _speed(options: argparse.Namespace, load_measure: Callable[[], MeasureNetwor
     return 0
 
 
+def _accelerator(options: argparse.Namespace, load_measure: Callable[[], MeasureNetwork]) -> int:
+    from experiments.accelerator.command import run_accelerator  # noqa: PLC0415
+
+    return run_accelerator(options)
+
+
 def _train(words: list[str]) -> int:
     from experiments.tools.train import run_train  # noqa: PLC0415
 
@@ -374,6 +385,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Callable[[], MeasureNetwork]]
     "spectra": _spectra,
     "phase": _phase,
     "speed": _speed,
+    "accelerator": _accelerator,
 }
 
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.accelerator import command, device, precision
+from experiments.__main__ import main
+from experiments.accelerator import command, device, options, precision
 from experiments.accelerator.device_tests import TESTS, TINY, check_device
 from experiments.accelerator.images import draw_scenes, read_images
 from experiments.accelerator.record import describe_step, read_record, start_record
@@ -29,7 +30,7 @@ def request_(tmp_path):
 
 def _parse(*words):
     parser = argparse.ArgumentParser()
-    command.add_options(parser)
+    options.add_options(parser)
     return parser.parse_args(words)
 
 
@@ -264,3 +265,8 @@ def test_the_whole_check_is_rehearsed_in_its_own_processes(tmp_path):
         row.what for row in list_rows(tiny=True)
     }
     assert all(result["passed"] is not False for result in steps["tests"]["results"])
+
+
+def test_the_program_refuses_what_is_no_step(capsys):
+    assert main(["accelerator", "--steps", "dance"]) == 2
+    assert capsys.readouterr().err.startswith("error: --steps names 'dance'")
