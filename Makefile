@@ -22,13 +22,14 @@ slow: .venv
 	$(BIN)/python -m pytest -m slow
 
 # The everyday tests with the newest versions of everything, in an environment of their own: a warning
-# of deprecation is an error there, too. NEWEST names the interpreter.
-NEWEST ?= python3.13
+# of deprecation is an error there, too. NEWEST names the interpreter: Python 3.13, or 3.12 without it.
+NEWEST ?= $(shell for one in python3.13 python3.12; do $$one -c '' 2>/dev/null && echo $$one && break; done)
 newest: .venv-newest
 	.venv-newest/bin/python -m pip list --disable-pip-version-check | grep -iE '^(jax|jaxlib|flax|optax|orbax-checkpoint|numpy) '
 	.venv-newest/bin/python -m pytest -n 2 --dist worksteal
 
 .venv-newest: pyproject.toml
+	@test -n "$(NEWEST)" || { echo "the newest jax needs Python 3.12 or 3.13, which is not here; use: make NEWEST=python3.13 newest"; exit 2; }
 	rm -rf .venv-newest
 	$(NEWEST) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]' || { rm -rf .venv-newest; exit 1; }

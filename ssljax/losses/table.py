@@ -5,7 +5,7 @@ objective, then add one line to `LOSSES`.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from ssljax.losses.blockwise import (
     BlockwiseSettings,
@@ -102,10 +102,6 @@ class LossConfig(merge_settings(LOSSES, "loss", "name", "nt_xent", "objective"))
     scale: float = setting(
         1.0, "factor on the loss; rates of LARS and Adam do not feel it", POSITIVE
     )
-
-    if TYPE_CHECKING:
-        # Fields come from the table: a type checker sees those of this class only.
-        def __init__(self, **settings: Any) -> None: ...
 
 
 def build_objective(loss: LossConfig, context: LossContext) -> Objective:

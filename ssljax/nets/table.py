@@ -6,7 +6,7 @@ builder, then add one line to `ENCODERS` or `HEADS`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ssljax.nets.diagonal import (
     DiagonalEncoderSettings,
@@ -101,18 +101,10 @@ HEADS: dict[str, Head] = {
 class EncoderConfig(merge_settings(ENCODERS, "encoder", "kind", "resnet", "architecture")):
     """The network from image to feature."""
 
-    if TYPE_CHECKING:
-        # Fields come from the table: a type checker sees those of this class only.
-        def __init__(self, **settings: Any) -> None: ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig(merge_settings(HEADS, "head", "kind", "linear", "architecture")):
     """The projection head, from feature to embedding, and the predictor or classifier on it."""
-
-    if TYPE_CHECKING:
-        # Fields come from the table: a type checker sees those of this class only.
-        def __init__(self, **settings: Any) -> None: ...
 
     norm: Norm = setting("none", "mlp, predictor: normalization of hidden layers")
     activation: Activation = setting("relu", "mlp, predictor: activation of hidden layers")
