@@ -25,7 +25,7 @@ def request_(tmp_path):
     """A rehearsal whose record has been started."""
     path = tmp_path / "record.json"
     start_record(path, {})
-    return Request(60.0, True, None, path)
+    return Request(3600.0, True, None, path)
 
 
 def _parse(*words):
