@@ -215,12 +215,12 @@ def test_sizes_of_modes_are_read_along_the_trained_head():
 
 
 def test_the_account_is_off_by_rounding_under_plain_descent():
-    audit = ledger.audit_account(_descend_by_hand(momentum=0.0), hidden=8)
-    assert 0.01 * audit.bound < audit.error < audit.bound < 1e-4
+    audit = ledger.audit_account(_descend_by_hand(momentum=0.0), 8, weight_decay=0.1)
+    assert 0.1 * audit.bound < audit.error < audit.bound < 1e-4
 
 
 def test_the_account_breaks_under_momentum():
-    assert ledger.audit_account(_descend_by_hand(momentum=0.9), hidden=8).error > 1e-3
+    assert ledger.audit_account(_descend_by_hand(momentum=0.9), 8, 0.1).error > 1e-3
 
 
 def test_the_bound_is_that_of_the_worst_step():
@@ -230,11 +230,14 @@ def test_the_bound_is_that_of_the_worst_step():
         "imbalance/1": np.array([1.0, 1.0, 0.5, 1.0]),
         "weight_norm/1": np.array([1.0, 1.0, 1.0, 9.0]),
         "weight_norm/2": np.array([2.0, 2.0, 2.0, 9.0]),
+        "learning_rate": np.full(4, 0.5),
     }
-    error, bound = ledger.audit_account(observed, hidden=12)
+    error, bound = ledger.audit_account(observed, hidden=12, weight_decay=0.2)
     assert error == pytest.approx(2e-6, rel=1e-12)
-    # 2 · 2 · 2⁻²⁴ √K √(1⁴ + 2⁴) / (√(3 n) ‖D‖), K = 2 updates, n = 12, ‖D‖ = ½.
-    assert bound == pytest.approx(4 * 2.0**-24 * np.sqrt(2 * 17) / (6 * 0.5), rel=1e-12)
+    # 2 · 2 · 2⁻²⁴ √(Σ 1⁴ + 2⁴) / (√(3 n) ‖D‖), n = 12, ‖D‖ = ½; of the first of two updates, at
+    # ηλ = 0.1, 0.9² is left in D.
+    rounding = np.sqrt(17 * (1 + 0.9**4))
+    assert bound == pytest.approx(4 * 2.0**-24 * rounding / (6 * 0.5), rel=1e-12)
 
 
 def test_noise_and_decay_settle_where_theory_says():
@@ -343,6 +346,7 @@ def _descend_by_hand(momentum, rate=0.05, decay=0.1, steps=300):
     start = (layers, jnp.zeros_like(layers), initial)
     (_, _, states), scalars = jax.jit(lambda s: jax.lax.scan(move, s, jnp.arange(steps)))(start)
     observed = {name: np.asarray(values) for name, values in scalars.items()}
+    observed["learning_rate"] = np.full(steps, rate)
     for name, state in zip(watched, states, strict=True):
         if name == "noise":
             observed |= {f"{name}/{key}": np.asarray(value) for key, value in state.items()}
