@@ -1,6 +1,7 @@
 """Linear heads and the features they stand on: of runs of ssljax, and of files from anywhere."""
 
 import dataclasses
+import math
 import re
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from ssljax.data.datasets import load_dataset
 from ssljax.losses.table import LOSSES
 from ssljax.measure.features import view_features
 from ssljax.runs.saved_run import Run, load_run
+from ssljax.training.build import build_schedule
 from ssljax.training.state import make_state
 
 MAX_IMAGES = 10_000
@@ -125,6 +127,7 @@ def read_run(folder: Path, *, views: int, seed: int) -> HeadSource:
             ("features", f"of the layer {layer}, as the head receives them"),
             ("optimizer", config.optimizer.name),
             ("batch", _batch_words(config)),
+            ("start", _start_words(config)),
             (
                 "scope",
                 "the moments were measured after training: the test is of the head, given its"
@@ -280,6 +283,18 @@ def _batch_words(config: Config) -> str:
     return (
         f"{config.batch_size} pairs, drawn without replacement, which enlarges sizes by about the"
         " sum of their squares over the number of images"
+    )
+
+
+def _start_words(config: Config) -> str:
+    """Return what the training's decay left of the imbalance that the head started with."""
+    settings = config.optimizer
+    rates = np.asarray(build_schedule(config)(np.arange(config.num_steps)))
+    momentum = settings.momentum if settings.name == "sgd" else 0.0
+    left = math.exp(-2 * settings.head_weight_decay * float(rates.sum()) / (1 - momentum))
+    return (
+        f"training left {100 * left:.2g} % of the imbalance of the head's start; below 0.25 % it is"
+        " forgotten"
     )
 
 
