@@ -86,6 +86,7 @@ def make_passes(split, network="base", hidden=WIDTH, noise=0.1, tasks=None):
             lambda task: (tasks or {}).get(task, split),
             variants,
             view,
+            examples=lambda count: np.stack([split.train.images[:count]] * 2, axis=1),
             policy=SIMCLR_POLICY,
         )
     )
