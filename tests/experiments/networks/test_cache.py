@@ -83,7 +83,9 @@ def test_a_network_whose_last_checkpoint_is_damaged_is_finished_again(trained_ca
     jax.tree.map(np.testing.assert_array_equal, again.state.params, whole)
 
 
-def test_a_request_to_stop_ends_all_networks_and_not_this_one_alone(images, monkeypatch):
+def test_a_request_to_stop_ends_all_networks_and_not_this_one_alone(
+    trained_cache, images, monkeypatch
+):
     def stop(*given, **named):
         raise StopRequested("stopped by SIGTERM after step 3")
 

@@ -72,12 +72,15 @@ def prepared(name, data_dir, splits, file_format="array_record"):
     """A TFDS directory of a stock data set, written by its own builder from given records."""
     import tensorflow_datasets as tfds
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     builder = tfds.builder(name, data_dir=str(data_dir), file_format=file_format)
     builder._split_generators = types.MethodType(
         lambda self, _: {split: enumerate(records) for split, records in splits.items()}, builder
     )
     builder.download_and_prepare()
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -315,6 +315,8 @@ def test_while_a_run_saves_only_orbax_is_kept_quiet(tmp_path):
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
     logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # a library may have set another before
     logger.addHandler(handler)
     checkpoints = Checkpoints(tmp_path, 2)
     try:
@@ -325,6 +327,7 @@ def test_while_a_run_saves_only_orbax_is_kept_quiet(tmp_path):
     finally:
         checkpoints.close()
         logger.removeHandler(handler)
+        logger.setLevel(level)
     assert "a reader of data complains" in lines
     assert "pages" not in lines
     assert not logger.filters

@@ -170,7 +170,9 @@ def test_a_run_killed_between_measurements_ends_with_the_same_ones(finished, tmp
 
 def test_an_evaluation_is_not_made_twice(finished, tmp_path, monkeypatch):
     copy = shutil.copytree(finished[0], tmp_path / "copy")
-    monkeypatch.setattr("ssljax.measure.measurements.evaluation", lambda *given, **options: 1 / 0)
+    monkeypatch.setattr(
+        "ssljax.measure.measurements.measure_accuracies", lambda *given, **options: 1 / 0
+    )
     assert _fit(copy).evaluation == finished[1].evaluation
 
 
