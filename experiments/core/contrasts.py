@@ -155,7 +155,7 @@ def judge_contrast(contrast: Contrast, table: Table) -> Judged:
     found = {row: _by_seed(row, table) for row in rows}
     seeds = tuple(sorted(set.intersection(*(set(by_seed) for by_seed in found.values()))))
     if len(seeds) < FEWEST_SEEDS:
-        return Judged(contrast, "not run", _missing(found), seeds)
+        return Judged(contrast, "not run", _missing(found, table), seeds)
     try:
         values = np.array([_value(contrast, found, seed) for seed in seeds])
         blocks = _blocks_by_images(contrast, found, seeds)
@@ -226,9 +226,12 @@ def _by_seed(row: Row, table: Table) -> dict[int, Measurement]:
     return {seed: table.rows[key] for seed, key in keys.items() if key in table.rows}
 
 
-def _missing(found: dict[Row, dict[int, Measurement]]) -> str:
-    """Return which row is shortest of seeds, as words."""
+def _missing(found: dict[Row, dict[int, Measurement]], table: Table) -> str:
+    """Return which network, or which row of it, is shortest of seeds, as words."""
     row, by_seed = min(found.items(), key=lambda item: len(item[1]))
+    trained = len(table.seeds(row.network))
+    if trained == len(by_seed) < FEWEST_SEEDS:
+        return f"{row.network} has {trained or 'none'} of {FEWEST_SEEDS} seeds"
     if not by_seed:
         return f"nothing was measured of {row.describe()}"
     if len(by_seed) < FEWEST_SEEDS:

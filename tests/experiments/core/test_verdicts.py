@@ -104,11 +104,10 @@ def test_missing_networks_and_seeds():
     assert word(accuracies(0.03, seeds=2), contrast()).word == "not run"
     elsewhere = contrast(value=points(FEATURE) - points(dataclasses.replace(FEATURE, network="x")))
     verdict = word(accuracies(0.03), elsewhere)
-    assert (verdict.word, verdict.reason) == (
-        "not run",
-        "nothing was measured of x, trained, feature, cifar10, accuracy",
-    )
+    assert (verdict.word, verdict.reason) == ("not run", "x has none of 3 seeds")
     table = accuracies(0.03)
+    unmeasured = contrast(value=points(FEATURE) - points(dataclasses.replace(FEATURE, task="fine")))
+    assert word(table, unmeasured).reason.startswith("nothing was measured of")
     rows = [r for r in table.rows.values() if not (r.seed > 2 and r.layer == "embedding")]
     assert judge_contrast(contrast(), make_table(rows, table.runs.values())).seeds == (0, 1, 2)
     gate_elsewhere = dataclasses.replace(GATE, value=points(Row("x", "accuracy", "feature")))
