@@ -1,6 +1,7 @@
 """What is no claim: the commands, the registry of experiments, and tools on one's own runs.
 
-* `command_line`: every command and its options.
+* `parser`: every command and its options.
+* `command_line`: runs the commands.
 * `registry`: all experiments by name.
 * `commands`: run experiments and show their pages.
 * `judging`: judge the tables of a folder.

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from experiments.__main__ import main
-from experiments.tools.command_line import LIST_WIDTH, make_parser
+from experiments.tools.command_line import LIST_WIDTH
+from experiments.tools.parser import make_parser
 from experiments.tools.registry import EXPERIMENTS
 
 
