@@ -202,7 +202,11 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _read_seeds(text: str | None) -> tuple[int, ...]:
+    wanted = "wanted different whole numbers from 0 to 2147483647 with commas: 0,1,2"
     try:
-        return tuple(int(seed) for seed in text.split(",")) if text else ()
+        seeds = tuple(int(seed) for seed in text.split(",")) if text else ()
     except ValueError as error:
-        raise InputError(f"--seeds {text}; wanted whole numbers with commas: 0,1,2") from error
+        raise InputError(f"--seeds {text}; {wanted}") from error
+    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+        raise InputError(f"--seeds {text}; {wanted}")
+    return seeds
