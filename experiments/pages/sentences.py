@@ -30,7 +30,10 @@ def effect_with_interval(row: Judged) -> str:
 
 
 def sentence(row: Judged) -> str:
-    """Return what a contrast says, with its effect in place."""
+    """Return what a contrast says, with its effect in place; its name where it has none."""
+    if not row.is_measured:
+        name = row.contrast.name
+        return f"{name[0].upper()}{name[1:]}: not measured."
     return row.contrast.says.replace("{}", effect_with_interval(row))
 
 
