@@ -53,6 +53,35 @@ def test_links_lead_to_pages_and_anchors_that_exist(page):
             assert f'id="{anchor}"' in linked.read_text(), f"{target}#{anchor}"
 
 
+_TERMS = {
+    "view": "views?",
+    # In evaluation or training mode a network is in one of two states, which is another word.
+    "mode": "(?<!evaluation )(?<!training )modes?",
+    "gram": "Grams?",
+    "alignment": "alignments?",
+    "null": "nulls?",
+    "settled": "settled",
+    "defect": "defects?",
+    "gate": "gates?",
+    "weight-spectrum": "weight spectr(um|a)",
+    "layer-spectrum": "layer spectr(um|a)",
+}
+_NOT_PROSE = re.compile(
+    r"(?ms)^```.*?^```|\$\$.*?\$\$|^(?: {4}|#|\|)[^\n]*$|!?\[[^\]]*\]\([^)]*\)"
+    r"|`[^`\n]*`|\$[^$\n]*\$"
+)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in ("glossary", "api")], ids=_name)
+def test_a_term_of_the_glossary_is_linked_where_a_page_first_uses_it(page):
+    text = page.read_text()
+    for anchor, pattern in _TERMS.items():
+        link = text.find(f"](glossary.md#{anchor})")
+        before = _NOT_PROSE.sub("", text[: link if link >= 0 else None])
+        used = re.search(rf"(?i)(?<!\[)(?<!\[\*)\b{pattern}\b(?!\*?$)", before)
+        assert used is None, f"{used[0]!r} is used before a link to glossary.md#{anchor}"
+
+
 def test_the_navigation_names_every_page():
     listed = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(page.name for page in PAGES)

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     loss, times = make_loss_of(options, checked.moments, checked.tolerance), options.times
     if layers is None:
         table = _find_modes(loss, checked, depth, options)
-        times = _choose_times(table) if times is None else times
+        times = _choose_times(table, options.weight_decay) if times is None else times
         _print_modes(table, times, options)
     with show_waiting(f"following {depth} layers to time {times[-1]:g}"):
         course = theory.flow(
@@ -88,16 +88,21 @@ def _find_half_times(table: ModeTable) -> np.ndarray:
     return np.sort(half_times[np.isfinite(half_times) & (half_times > 0.0)])
 
 
-def _choose_times(table: ModeTable) -> np.ndarray:
-    """Return 0 and six times from before the first mode is learned until after the last one."""
+def _choose_times(table: ModeTable, weight_decay: float) -> np.ndarray:
+    """Return 0, times from before the first mode is learned until half are, and the end.
+
+    Weak modes take long, and steps grow with time. The end costs nothing where it is the optimum,
+    which it is without weight decay.
+    """
     half_times = _find_half_times(table)
     if not half_times.size:
         raise InputError(
             "no mode is learned from this start, so that --times cannot be derived: give it, as in"
             " --times 0,10,100"
         )
-    between = np.geomspace(half_times[0] / 3.0, 3.0 * half_times[-1], 6)
-    return np.array([0.0, *(float(f"{time:.2g}") for time in between)])
+    between = np.geomspace(half_times[0] / 3.0, 3.0 * np.median(half_times), 5)
+    end = [] if weight_decay else [np.inf]
+    return np.array([0.0, *(float(f"{time:.2g}") for time in between), *end])
 
 
 def _print_modes(table: ModeTable, times: np.ndarray, options: argparse.Namespace) -> None:

@@ -166,8 +166,8 @@ def require_reached(done: Bool[Arr, "..."], max_steps: int) -> None:
     if is_known(done) and not bool(np.all(done)):
         raise InputError(
             f"the flow did not reach the last time within {max_steps} solver steps: ask for earlier"
-            " times, scale the data to a covariance of norm 1, choose the implicit solver, or raise"
-            " max_steps"
+            " times (inf, the end, needs no steps without weight decay), scale the data to a"
+            " covariance of norm 1, or raise max_steps"
         )
 
 
