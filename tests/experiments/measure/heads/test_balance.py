@@ -9,7 +9,7 @@ from tests.experiments.measure.heads.synthetic import draw_banks
 
 
 def test_imbalance_is_relative_to_the_layers():
-    first, second = np.diag([1.0, 2.0]), np.diag([3.0, 2.0])
+    first, second = np.random.default_rng(0).normal(size=(2, 3, 3))
     wanted = np.linalg.norm(second.T @ second - first @ first.T) / (
         np.linalg.norm(first) * np.linalg.norm(second)
     )
