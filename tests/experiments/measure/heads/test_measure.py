@@ -8,6 +8,7 @@ from experiments.measure.heads.measure import measure_heads
 from experiments.measure.subject import Labeled, Split, Subject
 from experiments.networks.sizes import SIZES
 from experiments.networks.trainings import TRAININGS
+from experiments.networks.variant import Variant, as_input
 from experiments.tools.listing import find_missing
 from experiments.tools.registry import EXPERIMENTS
 
@@ -20,25 +21,30 @@ def draw_images(count: int, seed: int) -> Labeled:
     return Labeled(images, rng.integers(0, 10, count))
 
 
+class LinearFeature(Variant):
+    """A feature that is linear in the pixels, in place of a trained network."""
+
+    def __init__(self, seed: int):
+        draws = np.random.default_rng(seed).normal(size=(48, WIDTH))
+        object.__setattr__(self, "params", draws.astype(np.float32))
+
+    def __call__(self, images):
+        return {"feature": as_input(images).reshape(len(images), -1) @ self.params}
+
+
+def view(images, strength, number):
+    noise = np.random.default_rng(number).normal(size=images.shape)
+    return (images / 255 + 0.3 * strength * noise).astype(np.float32)
+
+
 def make_network(name: str) -> Subject:
-    """Return a network whose feature is linear in the pixels and whose views add noise to them."""
-    pixels = np.random.default_rng(len(name)).normal(size=(48, WIDTH)).astype(np.float32)
-
-    def features(images):
-        scale = 255 if images.dtype == np.uint8 else 1
-        return {"feature": (images / scale).reshape(len(images), -1).astype(np.float32) @ pixels}
-
-    def view(images, strength, number):
-        noise = np.random.default_rng(number).normal(size=images.shape)
-        return (images / 255 + 0.3 * strength * noise).astype(np.float32)
-
     return Subject(
         name,
         0,
         TRAININGS[name],
         SIZES["smoke"],
         lambda task: Split(draw_images(0, 0), draw_images(0, 0)),
-        variants={"trained": features},  # pyright: ignore[reportArgumentType]
+        variants={"trained": LinearFeature(len(name))},
         view=view,
     )
 
