@@ -108,7 +108,7 @@ def measure_course(subject: Subject, bank: Banks, effort: Effort) -> Iterator[Me
     """Yield how well the learning of modes was forecast."""
     found = forecast_head(bank, subject.seed, *effort.course)
     count = len(found.alignments)
-    yield exact_row(subject.key("modes"), count)
+    yield exact_row(subject.key("modes"), float(count), count)
     for variant, courses in found.courses.items():
         error = course_error(courses, found.measured)
         yield exact_row(subject.key("course_error", variant), error, count)
