@@ -38,10 +38,10 @@ def draw_head_sizes(path: Path, heads: Sequence[HeadSizes]) -> None:
       path: The PNG.
       heads: All with the same states.
     """
-    columns = min(len(heads), 3)
+    columns = min(len(heads), 2)
     rows = -(-len(heads) // columns)
     shown = min(SHOWN_MODES, max(len(head.predicted) for head in heads))
-    with drawing(path, WIDTH if columns < 3 else 7.0, 0.8 + 2.2 * rows) as figure:
+    with drawing(path, WIDTH, 0.8 + 2.2 * rows) as figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes in panels.ravel()[len(heads) :]:
             axes.remove()

@@ -150,7 +150,9 @@ def _first_sentence(heads: Sequence[Compared]) -> str:
             f" {_sizes_clause(heads)}, but all modes have nearly the same gain, so that layers of"
             " equal gains are as near as the predicted ones."
         )
-    return f"Theory does not explain {_which(heads, heads)}: {_misses(heads)}."
+    if len(heads) == 1:
+        return f"Theory does not explain {_which(heads, heads)}: {_misses(heads)}."
+    return f"Theory explains none of the {len(heads)} {_noun(heads)}s: {_misses(heads)}."
 
 
 def _law_sentence(heads: Sequence[Compared], explained: Sequence[Compared]) -> str:
@@ -171,16 +173,19 @@ def _law_sentence(heads: Sequence[Compared], explained: Sequence[Compared]) -> s
             f" {_number(distance)} away from powers of the whole map (root mean square of log"
             f" ratios), the best rival {_number(rival)}."
         )
-    return f"{start}; it does not hold for {_which(heads, heads)}: {_misses(heads)}."
+    which = _which(heads, heads) if len(heads) == 1 else f"any of the {len(heads)} {_noun(heads)}s"
+    return f"{start}; it does not hold for {which}: {_misses(heads)}."
 
 
 def _which(heads: Sequence[Compared], chosen: Sequence[Compared]) -> str:
-    what = "settled head" if heads[0].is_settled else "head"
     if len(heads) == 1:
-        return f"this {what}"
-    if len(chosen) == len(heads):
-        return f"all {len(heads)} {what}s"
-    return f"{len(chosen)} of {len(heads)} {what}s"
+        return f"this {_noun(heads)}"
+    number = f"all {len(heads)}" if len(chosen) == len(heads) else f"{len(chosen)} of {len(heads)}"
+    return f"{number} {_noun(heads)}s"
+
+
+def _noun(heads: Sequence[Compared]) -> str:
+    return "settled head" if heads[0].is_settled else "head"
 
 
 def _sizes_clause(heads: Sequence[Compared]) -> str:
@@ -223,18 +228,25 @@ def _spread_sentence(heads: Sequence[Compared]) -> tuple[str, ...]:
 def _misses(heads: Sequence[Compared]) -> str:
     """Return what is wrong with the head that fails most criteria, the plainest first."""
     worst = max(heads, key=lambda head: len(failed_criteria(head)))
-    verdict = worst.outcome.verdict
-    agreement, accepted = verdict.agreement, worst.outcome.accepted_distances
+    place = f"in {worst.source.name} " if len(heads) > 1 else ""
+    return f"{place}{_miss(worst)}"
+
+
+def _miss(head: Compared) -> str:
+    verdict = head.outcome.verdict
+    agreement, accepted = verdict.agreement, head.outcome.accepted_distances
+    if verdict.measured_count == verdict.predicted_count == 0:
+        return "no mode is alive, in theory or in the head, so that there is nothing to compare"
     if verdict.measured_count == 0:
         return f"it has no mode, where {verdict.predicted_count} are predicted"
-    if worst.source.is_predicted and not verdict.criteria["count"]:
+    if head.source.is_predicted and not verdict.criteria["count"]:
         return (
             f"it has {verdict.measured_count} modes, where {verdict.predicted_count} are predicted"
         )
-    found = agreement.distances if worst.source.is_predicted else agreement.law_distances[:-1]
+    found = agreement.distances if head.source.is_predicted else agreement.law_distances[:-1]
     if np.any(found > accepted[: len(found)]):
         layer = int(np.argmax(found / accepted[: len(found)]))
-        what = "its prediction" if worst.source.is_predicted else "a power of the whole map"
+        what = "its prediction" if head.source.is_predicted else "a power of the whole map"
         return (
             f"the Gram of layer {layer + 1} is {_number(found[layer])} away from {what} (root mean"
             f" square of log ratios), where {_number(accepted[layer])} would be accepted"

@@ -108,7 +108,7 @@ def _write(out: Path, heads: Sequence[Compared]) -> None:
             f'<div class="lead">{paragraph(sentences[0])}</div>',
             *map(paragraph, sentences[1:]),
             heading("What is assumed"),
-            table((escape(name), escape(words)) for name, words in facts),
+            table((f"<b>{escape(name)}</b>", escape(words)) for name, words in facts),
             heading("Sizes of the modes"),
             figure(_draw_sizes(out / "head_layer_spectrum.png", heads)),
             *_distances(out / "head_distances.png", heads),
@@ -263,7 +263,7 @@ def _criteria(head: Compared, titled: bool) -> tuple[str, ...]:
     words = {True: "✓ holds", False: "✗ does not hold", None: ""}
     rows = (
         (
-            escape(row.name),
+            f"<b>{escape(row.name)}</b>",
             escape(f"found: {row.found}"),
             escape(row.accepted and f"accepted: {row.accepted}"),
             f'<span class="word">{words[row.holds]}</span>',
