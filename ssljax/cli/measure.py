@@ -183,6 +183,7 @@ def run_probe(arguments: Sequence[str]) -> int:
         measure_accuracies,
     )
     from ssljax.measure.measurements import load_pair  # noqa: PLC0415
+    from ssljax.runs.report import try_to_write_report  # noqa: PLC0415
     from ssljax.system.files import write_json  # noqa: PLC0415
     from ssljax.system.progress import open_loading_counter  # noqa: PLC0415
 
@@ -209,6 +210,7 @@ def run_probe(arguments: Sequence[str]) -> int:
             PROTOCOL: {**describe_protocol(settings, data), **count_images(train, test)},
         },
     )
+    try_to_write_report(Path(options.run))  # it shows the accuracies of the run
     _print_accuracies(accuracies)
     print(f"written to {out}")
     return 0
@@ -264,6 +266,7 @@ def run_spectra(arguments: Sequence[str]) -> int:
     from ssljax.data.clean_images import clean_dataset  # noqa: PLC0415
     from ssljax.data.run_data import read_measured_images  # noqa: PLC0415
     from ssljax.measure.measurements import MOMENTS, write_layer_moments  # noqa: PLC0415
+    from ssljax.runs.report import try_to_write_report  # noqa: PLC0415
     from ssljax.system.progress import open_loading_counter  # noqa: PLC0415
     from ssljax.training.build import build_reading  # noqa: PLC0415
 
@@ -286,6 +289,7 @@ def run_spectra(arguments: Sequence[str]) -> int:
         layers=_check_layers(options.layers),
         views=options.views,
     )
+    try_to_write_report(Path(options.run))  # it shows the spectra of these moments
     for path in written:
         print(path)
     return 0

@@ -89,7 +89,7 @@ def _find_half_times(table: ModeTable) -> np.ndarray:
 
 
 def _choose_times(table: ModeTable, weight_decay: float) -> np.ndarray:
-    """Return 0, times from before the first mode is learned until half are, and the end.
+    """Return 0, times from before the first mode is learned until half of them are, and the end.
 
     Weak modes take long, and steps grow with time. The end costs nothing where it is the optimum,
     which it is without weight decay.
@@ -100,7 +100,7 @@ def _choose_times(table: ModeTable, weight_decay: float) -> np.ndarray:
             "no mode is learned from this start, so that --times cannot be derived: give it, as in"
             " --times 0,10,100"
         )
-    between = np.geomspace(half_times[0] / 3.0, 3.0 * np.median(half_times), 5)
+    between = np.geomspace(half_times[0] / 3.0, np.median(half_times), 5)
     end = [] if weight_decay else [np.inf]
     return np.array([0.0, *(float(f"{time:.2g}") for time in between), *end])
 

@@ -174,6 +174,8 @@ def test_probe_prints_accuracies_of_the_layers_asked_for(folder, capsys):
     assert lines[1].startswith("head1 ")
     written = json.loads((folder / "run" / "evaluation.json").read_text())
     assert 0 <= written["head1"]["probe_accuracy"] <= 1
+    page = (folder / "run" / "report.html").read_text()
+    assert f"<td>head1</td><td>{written['head1']['probe_accuracy']:.4f}</td>" in page
     assert "no layer 'head5'" in _refused(capsys, "probe", str(folder / "run"), "--layers", "head5")
 
 

@@ -133,7 +133,7 @@ def test_flow_chooses_times_at_which_something_is_learned(moments_file, tmp_path
     assert found["times"][1] < first < last
     assert found["times"][-1] == np.inf
     loss = found["loss"] - found["loss"][-1]
-    assert loss[1] > 0.5 * loss[0] > 0.25 * loss[0] > loss[-2] > 0.0
+    assert loss[1] > 0.5 * loss[0] > loss[-2] > 0.0
     assert "warning" not in printed
     assert _run("flow", moments_file, "--out", out, "--weight-decay", "1e-3") == 0
     assert np.all(np.isfinite(np.load(out)["times"]))
