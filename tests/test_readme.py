@@ -1,5 +1,6 @@
 """The README's code runs, its commands work in the order given, its files are there."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
+from ssljax.config.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,6 +43,25 @@ def test_every_file_the_page_links_to_is_in_the_repository():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
             assert (ROOT / target).exists(), target
+
+
+def test_the_numbers_of_speed_are_those_of_the_committed_rows():
+    rows = json.loads((ROOT / "experiments" / "results" / "speed" / "speed.json").read_text())
+    measured = [row[name] for row in rows["rows"] for name in ("ours", "ratio")]
+    section = README.split("## Speed")[1].split("\n## ")[0]
+    # What stands before the colon says how it was measured.
+    sentences = section.split("no accelerator was at hand):")[1]
+    numbers = re.findall(r"(?<![-\w])\d+(?:\.\d+)?", sentences.replace("512 pairs", "pairs"))
+    numbers = [number for number in numbers if number not in ("256",)]  # images, as said
+    assert len(numbers) >= 10
+    for number in numbers:
+        digits = len(number.partition(".")[2])
+        assert any(f"{value:.{digits}f}" == number for value in measured if value), number
+
+
+def test_the_page_counts_the_presets():
+    (count,) = re.findall(r"(\d+) presets", README)
+    assert int(count) == len(PRESETS)
 
 
 def test_no_placeholder_is_left():

@@ -91,6 +91,24 @@ def test_every_leaf_is_read_back_as_it_is_written():
             assert read_value(leaf.annotation, format_value(leaf.value)) == leaf.value, leaf
 
 
+def test_every_field_of_a_configuration_has_help():
+    def check(config):
+        for entry in dataclasses.fields(config):
+            value = getattr(config, entry.name)
+            if dataclasses.is_dataclass(value):
+                check(value)
+            else:
+                assert entry.metadata.get("help"), f"{type(config).__name__}.{entry.name}"
+
+    check(Config())
+
+
+def test_a_short_run_shortens_its_warm_up_in_proportion():
+    config = Config(num_steps=400, optimizer=OptimizerConfig(warmup_steps=40))
+    assert change_config(config, {"num_steps": 20}).optimizer.warmup_steps == 2
+    assert change_config(config, {"num_steps": 200}).optimizer.warmup_steps == 40
+
+
 def test_fields_that_depend_on_each_other_are_checked_after_all_are_replaced():
     config = change_config(Config(), {"num_steps": 10, "optimizer.warmup_steps": 9})
     assert config.optimizer.warmup_steps == 9
