@@ -1,6 +1,7 @@
 """A linear head against what theory makes of the features it stands on."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from theory.optimum.thresholds import decay_thresholds
 
 SETTLING_STEPS = 4000
 SETTLING_RATE = 0.01
+LARGEST_START = 4.0
 RIVALS = {
     "rival:no_decay": "theory without weight decay",
     "rival:feature": "the feature's own variances",
@@ -107,6 +109,7 @@ def compare_source(
         views = views - center
         # With decay a dead mode stays dead, so settling starts from weights where all live.
         start = source.weights if source.untrained is None else source.untrained
+        start = shrink_start(start, source.settling_views - center)
         weights = settle(
             start,
             source.settling_views - center,
@@ -116,6 +119,26 @@ def compare_source(
             learning_rate=SETTLING_RATE,
         )
     return compare_head(views, weights, weight_decay=decay, untrained=source.untrained, seed=seed)
+
+
+def shrink_start(weights: Weights, views: Views) -> Weights:
+    """Return weights whose largest mode has size 1, where it is so large that descent diverges.
+
+    Along a mode of size n and variance s the curvature of the loss in a layer of two is about
+    12 n^(3/2) s^(1/2). Momentum 0.9 and steps of `SETTLING_RATE` bear 380, so sizes above
+    `LARGEST_START` are left out of the start; settling forgets it anyway.
+
+    Args:
+      weights: W_1 ... W_L.
+      views: Features that the head is trained on.
+    """
+    whole = functools.reduce(lambda below, above: above @ below, weights)
+    flat = views.reshape(-1, views.shape[-1])
+    outputs = flat @ whole.T
+    largest = float(np.linalg.eigvalsh(outputs.T @ outputs / len(flat))[-1])
+    if largest <= LARGEST_START:
+        return weights
+    return tuple(weight * largest ** (-0.5 / len(weights)) for weight in weights)
 
 
 def compare_head(

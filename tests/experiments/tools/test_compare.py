@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
+from experiments.tools.comparison.heads import shrink_start
 
 DECAY = 0.05
 
@@ -160,13 +161,26 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(arrays, words, tmp_path
 
 
 @pytest.mark.slow
-def test_a_settled_head_is_explained(tmp_path):
+def test_a_head_settles_from_a_start_that_is_far_too_large(tmp_path):
     features = _problem(views=8)
     rng = np.random.default_rng(1)
-    weights = {name: rng.normal(size=(8, 8)) / np.sqrt(8) for name in ("W1", "W2")}
+    weights = {name: rng.normal(size=(8, 8)) for name in ("W1", "W2")}
     _, found = _compare(
         tmp_path, "--settle", features=features, **weights, weight_decay=np.array(DECAY)
     )
     assert [head["state"] for head in found["heads"]] == ["as trained", "settled"]
     assert "settled head" in found["answer"][0]
-    assert found["heads"][1]["size_error"] < 0.1
+    settled = found["heads"][1]
+    assert abs(settled["predicted_count"] - settled["measured_count"]) <= 1
+    assert max(settled["balance"]) < 0.05
+    assert settled["size_error"] < 0.1
+
+
+def test_only_a_start_that_would_diverge_is_shrunk():
+    views = np.random.default_rng(0).normal(size=(500, 2, 3))
+    weights = (np.eye(3), np.diag([1.0, 1.5, 0.5]))
+    assert shrink_start(weights, views) is weights
+    first, second = shrink_start((3 * weights[0], weights[1]), views)
+    outputs = (views.reshape(-1, 3) @ first.T) @ second.T
+    largest = np.linalg.eigvalsh(outputs.T @ outputs / len(outputs))[-1]
+    np.testing.assert_allclose(largest, 1.0)
