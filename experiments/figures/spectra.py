@@ -63,8 +63,8 @@ def draw_spectra(path: Path, spectra: Sequence[Spectrum], x: str, y: str) -> Non
 
 def draw_prediction(
     path: Path,
-    predicted: Sequence[Float[np.ndarray, " modes"]],
-    measured: Sequence[Float[np.ndarray, " modes"]],
+    predicted: Sequence[Float[np.ndarray, " _modes"]],
+    measured: Sequence[Float[np.ndarray, " _modes"]],
     names: Sequence[str],
     what: str,
 ) -> None:
