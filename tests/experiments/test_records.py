@@ -104,7 +104,7 @@ def test_smoke_prints_no_word(tmp_path, capsys, measure):
     [
         (["nonsense"], "invalid choice"),
         (["judge", "nowhere"], "holds no measurements.csv"),
-        (["ledger", "--seeds", "a"], "--seeds a; wanted whole numbers"),
+        (["ledger", "--seeds", "a"], "--seeds a; wanted different whole numbers"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(arguments, message, capsys, measure):
