@@ -1,7 +1,9 @@
 """New draws of a projection head on a trained encoder: what a head does without training."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,6 @@ from jaxtyping import Float, PyTree
 
 from experiments.networks.variant import Variant
 from ssljax.config.config import Config
-from ssljax.nets.network import Network
 from ssljax.training.build import build_network
 
 RANDOM_HEADS = 5
@@ -39,6 +40,8 @@ def draw_heads(
     """
     if "head" not in trained.params:
         return {}
+    frozen = dataclasses.replace(config, freeze=("encoder",))
+    network = build_network(frozen, views.shape[1:])  # once: its `apply` is what is compiled
     found = {}
     for number in range(RANDOM_HEADS):
         key = jax.random.fold_in(jax.random.key(config.seed), _HEADS + number)
@@ -46,10 +49,8 @@ def draw_heads(
         params = {**trained.params, "head": params["head"]}
         if jax.tree.leaves(statistics.get("head", {})):
             statistics = {**trained.statistics, "head": statistics["head"]}
-            network = build_network(
-                dataclasses.replace(config, freeze=("encoder",)), views.shape[1:]
-            )
-            statistics = _estimate(network, params, statistics, _cut(views, config.batch_size))
+            for batch in _cut(views, config.batch_size):
+                statistics = _estimate(network.apply, params, statistics, jnp.asarray(batch))
         else:
             statistics = trained.statistics
         found[f"random_head:{number}"] = dataclasses.replace(
@@ -66,14 +67,10 @@ def _cut(views: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield views[places]
 
 
+@partial(jax.jit, static_argnums=0)
+@jax.default_matmul_precision("highest")
 def _estimate(
-    network: Network, params: PyTree, statistics: PyTree, batches: Iterator[np.ndarray]
+    apply: Callable[..., Any], params: PyTree, statistics: PyTree, batch: jax.Array
 ) -> PyTree:
-    @jax.jit
-    @jax.default_matmul_precision("highest")
-    def step(statistics: PyTree, batch: jax.Array) -> PyTree:
-        return network.apply(params, statistics, batch, train=True)[1]
-
-    for batch in batches:
-        statistics = step(statistics, jnp.asarray(batch))
-    return statistics
+    """Return running statistics after one more batch."""
+    return apply(params, statistics, batch, train=True)[1]

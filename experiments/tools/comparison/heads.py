@@ -1,7 +1,6 @@
 """A linear head against what theory makes of the features it stands on."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ from experiments.measure.heads.spectra import RANGE_TOLERANCE, predict_grams
 from experiments.tools.comparison.sources import HeadSource
 from theory.comparison.nulls import prediction_nulls
 from theory.comparison.verdict import JointVerdict, judge_head
-from theory.layers.chain import chain_layer_grams
+from theory.layers.chain import chain_layer_grams, end_to_end_map
 from theory.layers.grams import layer_grams, layer_spectra
 from theory.linalg.whitening import generalized_eigenpairs
 from theory.moments.alignment import noise_floor
@@ -132,9 +131,8 @@ def shrink_start(weights: Weights, views: Views) -> Weights:
       weights: W_1 ... W_L.
       views: Features that the head is trained on.
     """
-    whole = functools.reduce(lambda below, above: above @ below, weights)
     flat = views.reshape(-1, views.shape[-1])
-    outputs = flat @ whole.T
+    outputs = flat @ np.asarray(end_to_end_map(weights)).T
     largest = float(np.linalg.eigvalsh(outputs.T @ outputs / len(flat))[-1])
     if largest <= LARGEST_START:
         return weights
