@@ -29,10 +29,14 @@ def test_severities_take_turns_and_images_are_those_of_the_formula(monkeypatch):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (13, 8, 8, 3)).astype(np.uint8)
     changed = corrupt_images(images, "contrast", (0, 0))
+    levels = []
     for number, image in enumerate(images):
         keys = jax.random.split(jax.random.key(0), 1)
         expected = corrupt(keys, jnp.asarray(image[None] / 255), "contrast", 1 + number % 5)
-        np.testing.assert_allclose(changed[number], np.floor(expected[0] * 255), atol=1)
+        levels.append(np.floor(expected[0] * 255))
+    # Compiled or not, a number may round to the other side of a whole level, but few do.
+    np.testing.assert_allclose(changed, levels, atol=1)
+    assert np.mean(changed != np.array(levels)) < 0.02
     noisy = [corrupt_images(images, "gaussian_noise", seed) for seed in ((0, 0), (0, 1), (1, 0))]
     assert not np.array_equal(noisy[0], noisy[1])
     assert not np.array_equal(noisy[0], noisy[2])
