@@ -126,16 +126,24 @@ def test_examples_are_the_views_of_the_first_step():
 
 
 def test_a_random_head_that_normalizes_gets_statistics_of_its_own():
-    config = dataclasses.replace(SMALL, head=HeadConfig(kind="mlp", widths=(6, 4), norm="batch"))
+    config = dataclasses.replace(
+        SMALL,
+        encoder=EncoderConfig(kind="mlp", widths=(8, 8), norm="batch"),
+        head=HeadConfig(kind="mlp", widths=(6, 4), norm="batch"),
+    )
     network = build_network(config, (16, 16, 3))
     params, statistics = network.init(jax.random.key(0))
+    # A training has left its encoder other statistics than those of the start.
+    encoder = jax.tree.map(lambda leaf: 2.0 * leaf + 0.1, statistics["encoder"])
+    statistics = {**statistics, "encoder": encoder}
     head = make_head_map(partial(MLPHead, widths=(6, 4), norm="batch"), 8)
     # Views far from zero mean: the statistics at the start, 0 and 1, would be far off.
     views = np.random.default_rng(0).uniform(0.5, 1.0, (64, 16, 16, 3)).astype(np.float32)
-    drawn = draw_heads(Variant(network, params, statistics, 1 / 255, head), config, views)
+    trained = Variant(network, params, statistics, 1 / 255, head)
+    drawn = draw_heads(trained, config, views)
     for variant in drawn.values():
         feature = variant(views)["feature"]
-        assert np.array_equal(feature, drawn["random_head:0"](views)["feature"])
+        np.testing.assert_array_equal(feature, trained(views)["feature"])
         kernel = np.asarray(variant.params["head"]["layer1"]["kernel"], np.float64)
         hidden = feature.astype(np.float64) @ kernel
         found = jax.tree.leaves(variant.statistics["head"])
