@@ -114,3 +114,20 @@ def test_float32_is_refused_and_names_the_context():
         psd_power(np.eye(2, dtype=np.float32), 0.5)
     with jax.enable_x64(False), pytest.raises(InputError, match="enable_x64"):
         generalized_eigenpairs(np.eye(2), np.eye(2))
+
+
+def test_only_the_symmetric_part_of_a_cross_covariance_counts_also_in_derivatives():
+    rng = np.random.default_rng(4)
+    covariance, cross_covariance = reference.random_moments(rng, 5)
+    skew = rng.standard_normal((5, 5))
+    skew = skew - skew.T
+    found = generalized_eigenpairs(covariance, cross_covariance)
+    moved, slopes = jax.jvp(
+        lambda cross: generalized_eigenpairs(covariance, cross)[:2],
+        (cross_covariance + skew,),
+        (skew,),
+    )
+    for one, other in zip(moved, found[:2], strict=True):
+        np.testing.assert_allclose(np.abs(one), np.abs(other), atol=1e-11)
+    for slope in slopes:
+        np.testing.assert_allclose(slope, 0.0, atol=1e-12)
